@@ -1,0 +1,1 @@
+"""Pulls as jobs that outlive requests, tabs and processes."""

@@ -1,0 +1,1 @@
+"""Which model should take a message, and why."""

@@ -1,0 +1,1 @@
+"""What is kept: one contract of domain verbs, on SQLite or MongoDB."""

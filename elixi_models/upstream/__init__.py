@@ -1,0 +1,1 @@
+"""The world outside this process: the Ollama server, the registry, the machine."""
