@@ -94,8 +94,8 @@ class ModelName:
 
     @property
     def family(self) -> str:
-        """The model part alone, in lower case: `llama3.2` of `llama3.2:1b`."""
-        return self.model.lower()
+        """The name without its tag, in lower case: `llama3.2` of `llama3.2:1b`; the library's families have no slash."""
+        return self._path.lower()
 
     @property
     def is_cloud(self) -> bool:
@@ -125,3 +125,11 @@ def key(installed_name: str) -> str:
     """The comparison form of a name that Ollama itself listed; never fails."""
     name = ModelName._split(installed_name)
     return installed_name.lower() if name is None else name.key
+
+
+def family(installed_name: str) -> str:
+    """The library family of a listed name in lower case; names of other registries or namespaces are their own."""
+    name = ModelName._split(installed_name)
+    if name is None:
+        return installed_name.lower()
+    return name.family

@@ -191,6 +191,7 @@ class ActiveModel:
     previous: str | None = None
     since_s: float | None = None
     version: int = 0
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

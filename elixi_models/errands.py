@@ -1,0 +1,39 @@
+"""Work that a request starts and may not wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Errand(Generic[T]):
+    """One action on a daemon thread of its own, whose outcome may be waited for a little.
+
+    A daemon thread, because a pool's threads would hold up the interpreter's exit for as long as a server hangs.
+    """
+
+    def __init__(self, name: str, action: Callable[[], T]) -> None:
+        self._future: Future[T] = Future()
+        self._action = action
+        threading.Thread(target=self._run, name=f"elixi-models-{name}", daemon=True).start()
+
+    def _run(self) -> None:
+        # The future carries whatever happened to the thread that waits; nothing is swallowed here.
+        try:
+            self._future.set_result(self._action())
+        except BaseException as exc:  # noqa: BLE001
+            self._future.set_exception(exc)
+
+    def outcome(self, wait_s: float) -> T | None:
+        """The result, or None when it is not there within `wait_s` seconds; raises what the action raised."""
+        try:
+            return self._future.result(wait_s)
+        except FutureTimeout:
+            if self._future.done():
+                raise
+            return None
