@@ -31,9 +31,15 @@ class Errand(Generic[T]):
 
     def outcome(self, wait_s: float) -> T | None:
         """The result, or None when it is not there within `wait_s` seconds; raises what the action raised."""
-        try:
-            return self._future.result(wait_s)
-        except FutureTimeout:
-            if self._future.done():
-                raise
-            return None
+        return self._future.result() if settled(self._future, wait_s) else None
+
+
+def settled(future: Future[T], wait_s: float) -> bool:
+    """Whether a future has its result within `wait_s` seconds; raises what it raised."""
+    try:
+        future.result(wait_s)
+    except FutureTimeout:
+        if future.done():
+            raise
+        return False
+    return True

@@ -94,7 +94,7 @@ class ModelName:
 
     @property
     def family(self) -> str:
-        """The name without its tag, in lower case: `llama3.2` of `llama3.2:1b`; the library's families have no slash."""
+        """The name without its tag, in lower case: `llama3.2` of `llama3.2:1b`; library families have no slash."""
         return self._path.lower()
 
     @property

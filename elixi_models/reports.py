@@ -10,6 +10,7 @@ from . import names
 from .catalogue.catalogue import CatalogueEntry
 from .inventory import InstalledModel, LoadedModel, ServerView
 from .records import ActiveModel, DownloadJob, Failure, ModelState, ModelSummary, ResourceSample
+from .store.following import StoreStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,6 @@ class Unloading:
 
     model: str
     state: Literal["unloaded", "stopping"]
-
-
-@dataclass(frozen=True, slots=True)
-class Assignments:
-    """Task → installed name, None where scores decide; `missing` are assigned but not installed."""
-
-    tasks: dict[str, str | None]
-    missing: tuple[str, ...] = ()
-    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +207,24 @@ def freed_bytes(model: InstalledModel, others: Iterable[InstalledModel]) -> int 
     if model.weights_digest is None or any(other.weights_digest == model.weights_digest for other in rest):
         return None
     return model.size_bytes
+
+
+def report_health(view: ServerView, store: StoreStatus, *, live_downloads: int, version: str) -> HealthReport:
+    """Down, degraded or ok, with what is known of both sides."""
+    status: Literal["ok", "degraded", "down"] = "ok"
+    if not view.reachable:
+        status = "down"
+    elif not store.available:
+        status = "degraded"
+    return HealthReport(
+        status=status,
+        version=version,
+        ollama={
+            "reachable": view.reachable,
+            "version": view.version,
+            "as_of_s": view.as_of_s,
+            "error_code": view.error_code,
+        },
+        store={"kind": store.kind, "available": store.available, "pending": store.pending},
+        live_downloads=live_downloads,
+    )

@@ -1,0 +1,231 @@
+"""Where the parts meet: built, wired to each other, started, stopped, and renewed in a forked child."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from .assignments import TaskAssignments
+from .benchmarks.jobs import BenchmarkQueue
+from .catalogue.catalogue import Catalogue
+from .chatting import Chat
+from .downloads.jobs import DownloadQueue
+from .elixi import BrainLink
+from .inventory import ServerView
+from .metrics.footprints import Footprints
+from .metrics.recorder import MetricsRecorder
+from .metrics.summaries import Summaries
+from .metrics.usage import UsageHistory
+from .records import ActiveModel, BenchmarkJob, DownloadJob
+from .removal import Removal
+from .reports import Facts
+from .selection.snapshot import SelectionInputs, Selector
+from .settings import Settings
+from .signals import announce
+from .store.base import Store
+from .store.following import StoreFollower
+from .store.opening import open_store
+from .switching.active import ActiveChoice
+from .switching.loading import ModelSwitch
+from .upstream.gateway import OllamaGateway
+from .upstream.observer import Observer
+from .upstream.resources import ResourceMonitor
+
+_RESUME_S = 1.0
+_SWEEP_S = 3600.0
+
+
+class Assembly:
+    """The parts of one service for one Ollama server, as public attributes.
+
+    Building opens, reads and starts nothing; `start` does, once, from any thread, without waiting.
+
+    Args:
+        sender: whom the signals name as their sender.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        brain: object,
+        mongodb: object,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        sender: object,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.last_explicit_switch_s = 0.0
+        self._sender = sender
+        owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self.brain = BrainLink(brain)
+        self.catalogue = Catalogue()
+        self.selector = Selector(clock=clock)
+        self.footprints = Footprints()
+
+        self.gateway = OllamaGateway(settings)
+        self.observer = Observer(self.gateway, settings, clock=clock, monotonic=monotonic)
+        self.resources = ResourceMonitor(settings, monotonic=monotonic)
+        self.store: Store = open_store(settings, mongodb)
+        self.follower = StoreFollower(self.store, settings, clock=clock, monotonic=monotonic)
+
+        self.summaries = Summaries(settings.ollama_url, clock=clock)
+        self.recorder = MetricsRecorder(
+            follower=self.follower, settings=settings, owner=owner, summaries=self.summaries, clock=clock
+        )
+        self.history = UsageHistory(follower=self.follower, ollama_url=settings.ollama_url, clock=clock)
+        self.chat = Chat(
+            gateway=self.gateway,
+            observer=self.observer,
+            settings=settings,
+            record=self.recorder.record,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self.active = ActiveChoice(
+            follower=self.follower,
+            observer=self.observer,
+            brain=self.brain,
+            settings=settings,
+            clock=clock,
+            on_switched=self._switched,
+        )
+        self.switching = ModelSwitch(
+            gateway=self.gateway,
+            observer=self.observer,
+            active=self.active,
+            settings=settings,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self.downloads = DownloadQueue(
+            store=self.store,
+            follower=self.follower,
+            gateway=self.gateway,
+            observer=self.observer,
+            settings=settings,
+            owner=owner,
+            clock=clock,
+            monotonic=monotonic,
+            on_finished=self._downloaded,
+        )
+        self.benchmarks = BenchmarkQueue(
+            store=self.store,
+            follower=self.follower,
+            gateway=self.gateway,
+            observer=self.observer,
+            chat=self.chat,
+            settings=settings,
+            owner=owner,
+            clock=clock,
+            monotonic=monotonic,
+            on_finished=self._benchmarked,
+        )
+        self.assignments = TaskAssignments(
+            follower=self.follower,
+            observer=self.observer,
+            ollama_url=settings.ollama_url,
+            on_changed=self.rebuild_selection,
+        )
+        self.removal = Removal(gateway=self.gateway, observer=self.observer, monotonic=monotonic)
+        self._lock = threading.Lock()
+        self._started = False
+        self._wire()
+
+    def _wire(self) -> None:
+        self.observer.subscribe(self._observed)
+        self.follower.every(_RESUME_S, lambda store: self.downloads.resume())
+        self.follower.every(self.settings.store_follow_s, lambda store: self.active.notice_brain())
+        self.follower.every(
+            _SWEEP_S,
+            lambda store: store.sweep(now_s=self.clock(), measurement_days=self.settings.measurement_days),
+        )
+
+    def start(self) -> None:
+        """Start the threads that watch the server and the store, and bring the stored choice back; returns at once."""
+        if self._started:
+            return
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+        self.follower.start()
+        if self.settings.ollama_enabled:
+            self.observer.ask(0)
+        self.active.restore()
+
+    def facts(self, view: ServerView) -> Facts:
+        """The memory that reports are made of, around one view of the server."""
+        return Facts(
+            view=view,
+            active=self.active.current,
+            resources=self.resources.latest,
+            summarise=self.summaries.summary,
+            classify=self.catalogue.classify,
+            footprints=self.footprints.latest,
+        )
+
+    def rebuild_selection(self) -> None:
+        """Make the snapshot that choices are read from anew; about a millisecond, never on a request's thread."""
+        view = self.observer.view
+        self.selector.rebuild(
+            SelectionInputs(
+                view=view,
+                summaries={model.name: self.summaries.summary(model) for model in view.installed},
+                assignments=self.assignments.effective(),
+                resources=self.resources.latest,
+                allow_cloud=self.settings.allow_cloud_models,
+                active=self.active.current.model,
+            )
+        )
+
+    def _observed(self, view: ServerView) -> None:
+        self.resources.refresh(view)
+        self.footprints.note(view, self.resources.latest)
+        self.rebuild_selection()
+
+    def _switched(self, active: ActiveModel) -> None:
+        self.history.record("switch", active.model, "ok", user=active.user, previous=active.previous)
+        self.rebuild_selection()
+        announce("model_switched", self._sender, model=active.model, previous=active.previous)
+
+    def _downloaded(self, job: DownloadJob) -> None:
+        outcome = job.failure.code if job.failure else job.state
+        self.history.record("download", job.model, outcome, user=job.user)
+        announce("download_finished", self._sender, job=job)
+        model = self.observer.view.find(job.model)
+        # Somebody who switched after asking for this download has changed their mind.
+        wanted = job.auto_switch and job.created_at_s >= self.last_explicit_switch_s
+        if wanted and job.state == "installed" and model is not None:
+            self.switching.switch(model, wait_s=0.0, user=job.user, automatic=True)
+
+    def _benchmarked(self, job: BenchmarkJob) -> None:
+        self.history.record("benchmark", job.model, job.state, user=job.user)
+        self.rebuild_selection()
+        announce("benchmark_finished", self._sender, job=job)
+
+    def close(self) -> None:
+        """Stop every thread, write what is queued, close every connection; idempotent, at most a few seconds."""
+        self.brain.unwrap()
+        self.removal.close()
+        for part in (self.downloads, self.switching, self.benchmarks, self.observer, self.follower, self.gateway):
+            part.close()
+        self.store.close()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: forget the parent's threads, locks and connections; the next request starts anew."""
+        self._lock = threading.Lock()
+        self._started = False
+        for part in (
+            self.gateway,
+            self.observer,
+            self.follower,
+            self.recorder,
+            self.downloads,
+            self.switching,
+            self.benchmarks,
+        ):
+            part.reset_after_fork()

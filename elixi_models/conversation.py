@@ -1,0 +1,95 @@
+"""Choosing a model for a message, asking it, and answering for the host's brain."""
+
+from __future__ import annotations
+
+from .assembly import Assembly
+from .errors import ElixiModelsError, InvalidRequest, ModelNotInstalled, NoUsableModel, OllamaUnavailable
+from .names import ModelName
+from .records import Choice, Failure, Reply
+
+_FIRST_LOOK_S = 0.3
+_MAX_PROMPT_CHARS = 1_000_000
+
+
+class Conversation:
+    """What a chat route needs, over the parts of one service."""
+
+    def __init__(self, parts: Assembly) -> None:
+        self._parts = parts
+
+    def choose(self, task_type: str | None, prompt: str | None) -> Choice:
+        """The best installed model; waits up to 0.3 s for the very first look at the server, else microseconds.
+
+        Raises:
+            NoUsableModel: no installed model can take the task.
+        """
+        parts = self._parts
+        if parts.observer.view.as_of_s is None:
+            parts.observer.ask(_FIRST_LOOK_S)
+        choice = parts.selector.choose(task_type, prompt)
+        if choice is None:
+            raise NoUsableModel(
+                "No installed model can take this task. Download one that can chat, for example llama3.2:3b."
+            )
+        return choice
+
+    def chat(
+        self, prompt: str, *, context: str, task_type: str | None, model: str | None, timeout_s: float | None
+    ) -> Reply:
+        """Choose unless a model is named, ask, measure; blocks for the reply.
+
+        Raises:
+            InvalidRequest: no prompt, one over 1,000,000 characters with its context, or an invalid model name.
+        """
+        parts = self._parts
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise InvalidRequest("prompt is required", field="prompt", reason="empty")
+        if len(prompt) + len(context) > _MAX_PROMPT_CHARS:
+            raise InvalidRequest(
+                f"prompt is longer than {_MAX_PROMPT_CHARS} characters", field="prompt", reason="length"
+            )
+        name = None if model is None else ModelName.parse(model, field="model")
+        try:
+            choice = self.choose(task_type, prompt) if name is None else None
+            target = choice.model if choice else self._installed(name)
+        except (NoUsableModel, ModelNotInstalled, OllamaUnavailable) as exc:
+            return Reply(None, None, None, _failure(exc, parts.clock()))
+        text, _, failure = parts.chat.ask(
+            target,
+            prompt,
+            context=context,
+            timeout_s=timeout_s or parts.settings.chat_timeout_s,
+            options={"num_predict": parts.settings.chat_max_tokens},
+            source="chat",
+        )
+        return Reply(text, target, choice, failure)
+
+    def _installed(self, name: ModelName | None) -> str:
+        view = self._parts.observer.ask(_FIRST_LOOK_S)
+        model = view.find(name.installed) if name else None
+        if model is None and view.as_of_s is None:
+            raise OllamaUnavailable("Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.")
+        if model is None:
+            raise ModelNotInstalled("That model is not installed. Download it first.")
+        return model.name
+
+    def reply_for_brain(self, prompt: str, context: str, timeout_s: float | None) -> str | None:
+        """What the brain's own `generate_reply` would have answered, through our gateway and measured."""
+        parts = self._parts
+        parts.active.notice_brain()
+        model = parts.brain.model() or parts.active.current.model
+        if model is None:
+            return None
+        wait_s = timeout_s or parts.brain.timeout_s() or parts.settings.chat_timeout_s
+        text, _, _ = parts.chat.ask(model, prompt, context=context, timeout_s=wait_s, source="brain")
+        return text
+
+    def brain_can_reply(self) -> bool:
+        """Whether the server answers and has exactly the brain's model."""
+        view = self._parts.observer.ask(_FIRST_LOOK_S)
+        model = self._parts.brain.model()
+        return view.reachable and model is not None and view.find(model) is not None
+
+
+def _failure(exc: ElixiModelsError, now_s: float) -> Failure:
+    return Failure(exc.code, exc.message, now_s, dict(exc.details))
