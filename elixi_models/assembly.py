@@ -29,6 +29,7 @@ from .store.following import StoreFollower
 from .store.opening import open_store
 from .switching.active import ActiveChoice
 from .switching.loading import ModelSwitch
+from .upstream.folder import ModelFolder
 from .upstream.gateway import OllamaGateway
 from .upstream.observer import Observer
 from .upstream.resources import ResourceMonitor
@@ -63,6 +64,7 @@ class Assembly:
         owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.brain = BrainLink(brain)
         self.catalogue = Catalogue()
+        self.folder = ModelFolder(settings)
         self.selector = Selector(clock=clock)
         self.footprints = Footprints()
 

@@ -85,6 +85,18 @@ class ModelReader:
             raise unavailable(self.settings.ollama_url)
         return take_inventory(self.parts.facts(view), self.parts.catalogue.entries())
 
+    def catalogue_alone(self) -> Inventory:
+        """The same with nothing installed: what can be said while the server was never seen."""
+        return take_inventory(self.parts.facts(self.parts.observer.view), self.parts.catalogue.entries())
+
+    def active_model(self) -> str | None:
+        """The active model in installed form, from memory."""
+        return self.parts.active.current.model
+
+    def install_path(self, job: DownloadJob) -> str | None:
+        """Where the manifest of a downloaded model lies, None unless Ollama runs here and its folder is known."""
+        return self.parts.folder.manifest_path(ModelName.parse(job.model))
+
     def status(self) -> StatusReport:
         """The active model and what is under way; answers with any server, also one never seen."""
         parts = self.parts

@@ -44,6 +44,15 @@ class ModelService(ModelReader):
             return Activation("downloading", active.model, active.previous, name.installed, download=job)
         return self.parts.switching.switch(model, wait_s=wait, user=user)
 
+    def set_active_model(self, name: str | None) -> None:
+        """Name the active model without loading it, as the host does by assigning `brain.model`; waits for the store.
+
+        Raises:
+            InvalidRequest: not a model name.
+        """
+        self.start()
+        self.parts.active.commit(ModelName.parse(name).installed)
+
     def download(
         self,
         name: ModelName,
