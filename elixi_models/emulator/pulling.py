@@ -1,0 +1,265 @@
+"""Pulls: what a server says while it downloads a model, and what it keeps when that ends early."""
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from .errors import Refusal
+from .faults import Faults, PullFault
+from .installed import Disk
+from .library import Library
+from .manifests import Layer, Manifest, manifest_of
+from .models import EmulatedModel
+from .names import Name
+from .scheduler import Aborted
+from .transfers import Pace, Transfer
+from .versions import Version
+
+TICK_S = 0.06
+_HASHED_PER_S = 1.7e9
+_RETRIES_END_S = tuple(accumulate((1, 2, 4, 8, 16, 32)))
+
+Line = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Pacing:
+    """How long pulls take: `seconds` for any whole model, else bytes per second, else no time at all."""
+
+    seconds: float | None = 2.0
+    bytes_per_s: float | None = None
+
+    def pace_of(self, manifest: Manifest, version: Version, scale: float) -> Pace:
+        """The pace of a model's blobs."""
+        if self.seconds is None:
+            return Pace(self.bytes_per_s, version.least_layer_s * scale)
+        # A tenth is left for verifying.
+        rate = manifest.size / (0.9 * self.seconds) if self.seconds > 0 else None
+        return Pace(rate, min(version.least_layer_s * scale, self.seconds / 10))
+
+    def verifying_s(self, size: int, scale: float) -> float:
+        """How long checking so many new bytes takes."""
+        return size / _HASHED_PER_S * scale if self.seconds is None else self.seconds / 10
+
+
+@dataclass(eq=False, slots=True)
+class Pulls:
+    """All downloads of one server. A blob is downloaded once, whoever and however many wait for it."""
+
+    version: Version
+    disk: Disk
+    library: Library
+    faults: Faults
+    models_dir: str
+    time_scale: float = 1.0
+    pacing: Pacing = field(default_factory=Pacing)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _transfers: dict[str, Transfer] = field(default_factory=dict)
+    _landed: set[str] = field(default_factory=set)
+
+    def lines(self, name: Name, abort: threading.Event) -> Iterator[Line]:
+        """A pull, line by line; it ends with a `Refusal` where the server would say `error`."""
+        yield {"status": "pulling manifest"}
+        fault = self.faults.pull_fault(name.shown)
+        model = self._model(name, fault)
+        manifest = manifest_of(model)
+        pace = self.pacing.pace_of(manifest, self.version, self.time_scale)
+        fresh: list[Layer] = []
+        for blob in manifest.blobs:
+            if self._has(blob.digest):
+                yield _progress(blob, blob.size)
+            else:
+                fresh.append(blob)
+                yield from self._fetch(blob, pace, fault, abort)
+        yield {"status": "verifying sha256 digest"}
+        self._verify(fresh, fault)
+        # Whoever leaves from here on does not stop the model from being installed.
+        unused = self._install(name, model)
+        yield {"status": "writing manifest"}
+        if unused:
+            yield {"status": "removing unused layers"}
+        yield {"status": "success"}
+
+    def set_rate(self, bytes_per_s: float | None) -> None:
+        """Let bytes come at that rate from now on, also those of pulls under way; None is at once."""
+        self.pacing.seconds, self.pacing.bytes_per_s = None, bytes_per_s
+        with self._lock:
+            for transfer in self._transfers.values():
+                transfer.change_rate(bytes_per_s)
+
+    def stall(self, name: Name | None) -> None:
+        """Let no byte come any more, for pulls of the name that are under way (or all)."""
+        manifest = self.library.manifest(name) if name else None
+        for transfer in self._all():
+            if manifest is None or any(blob.digest == transfer.digest for blob in manifest.blobs):
+                transfer.hold_at(transfer.bytes_so_far())
+
+    def release(self) -> None:
+        """Let bytes come again wherever they were held up."""
+        for transfer in self._all():
+            transfer.hold_at(None)
+
+    def kept(self) -> dict[str, int]:
+        """Bytes that are there of blobs not yet whole, by digest."""
+        return {transfer.digest: transfer.bytes_so_far() for transfer in self._all()}
+
+    def _all(self) -> list[Transfer]:
+        with self._lock:
+            return list(self._transfers.values())
+
+    def _model(self, name: Name, fault: PullFault | None) -> EmulatedModel:
+        if fault and (problem := self._registry_problem(name, fault)):
+            raise Refusal(500, f"pull model manifest: {problem}")
+        model = self.library.find(name)
+        if model is None:
+            raise Refusal(500, "pull model manifest: file does not exist")
+        return model
+
+    def _registry_problem(self, name: Name, fault: PullFault) -> str | None:
+        address = f"https://{name.host}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
+        if fault.kind == "registry-down":
+            return f'Get "{address}": Service Unavailable'
+        if fault.kind == "offline":
+            return f'Get "{address}": dial tcp: lookup {name.host} on 127.0.0.53:53: no such host'
+        if not fault.kind.startswith("manifest-"):
+            return None
+        status = fault.kind.removeprefix("manifest-")
+        if status == "401":
+            nonce = hashlib.sha256(address.encode()).hexdigest()[:22]
+            return self.version.denied_401.format(host=name.host, nonce=nonce, seconds=int(time.time()))
+        if status == "404":
+            return "file does not exist"
+        return f'{status}: {{"errors": [{{"code": "UNKNOWN", "message": "{fault.text}"}}]}}'
+
+    def _has(self, digest: str) -> bool:
+        with self._lock:
+            landed = digest in self._landed
+        return landed or self.disk.has_blob(digest)
+
+    def _transfer(self, blob: Layer, pace: Pace) -> Transfer:
+        with self._lock:
+            transfer = self._transfers.setdefault(blob.digest, Transfer(blob.digest, blob.size, pace))
+        if not transfer.waiting:
+            transfer.pace = pace
+        return transfer
+
+    def _fetch(self, blob: Layer, pace: Pace, fault: PullFault | None, abort: threading.Event) -> Iterator[Line]:
+        if fault and fault.kind == "blob-missing":
+            raise Refusal(500, "file does not exist")
+        transfer = self._transfer(blob, pace)
+        obstacle = self._obstacle(transfer, fault)
+        transfer.join()
+        try:
+            while True:
+                obstacle.apply()
+                left = transfer.seconds_left()
+                if abort.wait(min(TICK_S * self.time_scale, left)):
+                    raise Aborted
+                if not transfer.seconds_left():
+                    break
+                yield _progress(blob, transfer.bytes_so_far())
+                obstacle.give_up()
+        finally:
+            transfer.leave()
+        with self._lock:
+            self._landed.add(blob.digest)
+            self._transfers.pop(blob.digest, None)
+
+    def _obstacle(self, transfer: Transfer, fault: PullFault | None) -> Obstacle:
+        path = f"{self.models_dir}/blobs/sha256-{transfer.digest}-partial"
+        if fault and fault.kind == "disk-full":
+            return DiskFull(transfer, transfer.total * 2 // 5, path)
+        room = self._room(transfer)
+        if room is not None and room < transfer.total:
+            return DiskFull(transfer, max(room, 0), path)
+        if fault and fault.kind == "cut":
+            return Cutting(transfer, self.time_scale)
+        if fault and fault.kind == "stall":
+            transfer.hold_at(max(transfer.bytes_so_far(), transfer.total // 25))
+        return Obstacle(transfer)
+
+    def _room(self, transfer: Transfer) -> int | None:
+        free = self.disk.free_bytes
+        if free is None:
+            return None
+        return free - sum(other.bytes_so_far() for other in self._all() if other is not transfer)
+
+    def _verify(self, fresh: list[Layer], fault: PullFault | None) -> None:
+        if fresh:
+            time.sleep(self.pacing.verifying_s(sum(blob.size for blob in fresh), self.time_scale))
+        if fresh and fault and fault.kind == "corrupt":
+            with self._lock:
+                self._landed.discard(fresh[0].digest)
+            got = hashlib.sha256(fresh[0].digest.encode()).hexdigest()
+            text = f"digest mismatch, file must be downloaded again: want sha256:{fresh[0].digest}, got sha256:{got}"
+            raise Refusal(500, text)
+
+    def _install(self, name: Name, model: EmulatedModel) -> bool:
+        before = self.disk.find(name)
+        entry = self.disk.install(name, model)
+        with self._lock:
+            self._landed -= {blob.digest for blob in entry.manifest.blobs}
+        return bool(before) and any(not self.disk.has_blob(blob.digest) for blob in before.manifest.blobs)
+
+
+@dataclass(eq=False, slots=True)
+class Obstacle:
+    """What stands in a transfer's way: here nothing."""
+
+    transfer: Transfer
+
+    def apply(self) -> None:
+        """Hold the bytes up, before each line."""
+
+    def give_up(self) -> None:
+        """Raise the server's `Refusal` once it would give up, after each line."""
+
+
+@dataclass(eq=False, slots=True)
+class DiskFull(Obstacle):
+    """No room beyond some bytes."""
+
+    room: int
+    path: str
+
+    def apply(self) -> None:
+        self.transfer.hold_at(self.room)
+
+    def give_up(self) -> None:
+        if self.transfer.bytes_so_far() >= self.room:
+            raise Refusal(500, f"write {self.path}: no space left on device")
+
+
+@dataclass(eq=False, slots=True)
+class Cutting(Obstacle):
+    """Connections break; each retry of the server brings a little more, until it gives up."""
+
+    scale: float
+    began: float = field(default_factory=time.monotonic)
+    at_start: int = 0
+
+    def __post_init__(self) -> None:
+        self.at_start = self.transfer.bytes_so_far()
+
+    def apply(self) -> None:
+        tries = 1 + sum(self._elapsed() >= end for end in _RETRIES_END_S)
+        self.transfer.hold_at(self.at_start + tries * self.transfer.total // 30)
+
+    def give_up(self) -> None:
+        if self._elapsed() >= _RETRIES_END_S[-1]:
+            raise Refusal(500, "max retries exceeded: unexpected EOF")
+
+    def _elapsed(self) -> float:
+        return (time.monotonic() - self.began) / self.scale
+
+
+def _progress(blob: Layer, completed: int) -> Line:
+    line: Line = {"status": f"pulling {blob.digest[:12]}", "digest": f"sha256:{blob.digest}", "total": blob.size}
+    if completed:
+        line["completed"] = completed
+    return line
