@@ -55,7 +55,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
     # The verbs of the host's routes
 
     def get_available_models(self) -> Json:
-        """Bare `{installed, available, active_model}`; never seen the server: `installed` is empty, `error` says why."""
+        """Bare `{installed, available, active_model}`; for a server never seen, `error` says why `installed` is empty."""
         return self._available()  # type: ignore[no-any-return]
 
     @never_raises(lambda error: {"installed": [], "available": [], "active_model": None, **refusal(error)})
