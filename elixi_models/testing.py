@@ -33,4 +33,5 @@ if "pytest" in sys.modules:
     @pytest.fixture
     def ollama_emulator(ollama_emulators: Callable[..., OllamaEmulator]) -> OllamaEmulator:
         """A running emulator with two chat models and an embedder."""
-        return ollama_emulators(models=["llama3.2:1b", "qwen2.5:0.5b", "nomic-embed-text"], pull_seconds=0.5, load_seconds=0.05)
+        models = ["llama3.2:1b", "qwen2.5:0.5b", "nomic-embed-text"]
+        return ollama_emulators(models=models, pull_seconds=0.5, load_seconds=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 JSON = "application/json; charset=utf-8"
 PLAIN_JSON = "application/json"
@@ -46,5 +46,5 @@ class Lines:
     lines: Iterator[Mapping[str, Any]]
 
 
-Answer = Union[Json, Plain, Lines]
+Answer = Json | Plain | Lines
 Route = Callable[[Any, Call], Answer]

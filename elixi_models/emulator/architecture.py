@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .models import EmulatedModel
 
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K_S": 11, "Q3_K_M": 12,
-               "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "BF16": 32}
+_FILE_TYPES = {
+    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K_S": 11,
+    "Q3_K_M": 12, "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "BF16": 32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ def tensors(model: EmulatedModel) -> list[dict[str, Any]]:
     """The tensors of a model, as `/api/show` lists them."""
     shape = shape_of(model)
     whole = {"name": "token_embd.weight", "type": model.quantization, "shape": [shape.embedding, 32_000]}
-    return [whole, *(tensor for block in range(shape.blocks) for tensor in _block_tensors(block, shape, model.quantization))]
+    blocks = (_block_tensors(block, shape, model.quantization) for block in range(shape.blocks))
+    return [whole, *itertools.chain.from_iterable(blocks)]
 
 
 def _block_tensors(block: int, shape: Shape, quantization: str) -> Iterator[dict[str, Any]]:

@@ -21,9 +21,13 @@ _FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 }
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SPAN = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
-_INTEGERS = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict",
-                       "top_k", "repeat_last_n"})
-_FLOATS = frozenset({"top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty"})
+_INTEGERS = frozenset({
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k",
+    "repeat_last_n",
+})
+_FLOATS = frozenset({
+    "top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty",
+})
 _BOOLEANS = frozenset({"use_mmap"})
 _RUNNER_OPTIONS = ("num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
 
@@ -104,11 +108,17 @@ def _kind(value: Any) -> str:
         return "bool"
     if isinstance(value, (int, float)):
         return "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "null")
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return "array"
+    return "null" if value is None else "object"
 
 
 def _go_type(value: Any) -> str:
-    return {bool: "bool", list: "[]interface {}"}.get(type(value), "map[string]interface {}")
+    if isinstance(value, bool):
+        return "bool"
+    return "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
 
 
 def _duration(text: str) -> float:

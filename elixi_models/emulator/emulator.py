@@ -31,10 +31,11 @@ class OllamaEmulator:
     >>> with OllamaEmulator(models=["llama3.2:1b"], pull_seconds=0.5) as ollama:
     ...     client = ollama_library.Client(host=ollama.url)
 
-    `models` are installed from the start: names, whose facts come from the catalogue where it knows them, or `EmulatedModel`.
-    `pull_seconds` is how long any pull takes, `load_seconds` a load. `gguf` gives models real weights by name.
-    `time_scale` shrinks the server's own times (its lines every 60 ms, its retries), `disk_free_bytes` limits the disk,
-    `max_loaded`, `max_queue` and `keep_alive_s` are the server's settings of these meanings.
+    `models` are installed from the start: names, whose facts come from the catalogue where it knows them, or
+    `EmulatedModel`. `pull_seconds` is how long any pull takes, `load_seconds` a load. `gguf` gives models real weights
+    by name. `library` can be pulled beside the catalogue. `time_scale` shrinks the server's own times (its lines every
+    60 ms, its retries, its speeds), `disk_free_bytes` limits the disk, `latency` delays every answer by so many
+    seconds; `max_loaded`, `max_queue` and `keep_alive_s` are the server's settings of these meanings.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class OllamaEmulator:
     def __enter__(self) -> OllamaEmulator:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> OllamaEmulator:
@@ -130,8 +133,13 @@ class OllamaEmulator:
         """Offer a model for pulling; under a name there is already it is an update of that."""
         self._machine.library.publish(known(model) if isinstance(model, str) else model)
 
-    def fail_next(self, path: str = "*", *, status: int = 500, error: str | None = "scripted failure", times: int | None = 1) -> None:
-        """Answer the next requests for the path with an error; `times=None` until `recover`, `error=None` an empty body."""
+    def fail_next(
+        self, path: str = "*", *, status: int = 500, error: str | None = "scripted failure", times: int | None = 1
+    ) -> None:
+        """Answer the next requests for the path with an error, `times=None` until `recover`.
+
+        The path is such as `/api/tags`, or `*`; with `error=None` the body is empty.
+        """
         self._machine.faults.fail(path, Failure(status, error, times=times))
 
     def answer_html(self, path: str = "*", *, status: int = 502, times: int | None = None) -> None:
@@ -143,13 +151,16 @@ class OllamaEmulator:
         self._machine.faults.hang(path)
 
     def cut_stream(self, path: str = "*", *, after_lines: int = 1, how: str = "close", times: int | None = 1) -> None:
-        """End streams early: `close` breaks the connection, `half-line` in mid-line, `quiet` ends without `done` or an error."""
+        """End streams early: `close` breaks the connection, `half-line` in mid-line, `quiet` ends without `done`."""
         self._machine.faults.cut(path, Cut(after_lines, how, times))
 
-    def break_pull(self, kind: str, name: str | None = None, *, text: str = "registry fault", times: int | None = None) -> None:
-        """Break pulls (of the name): stall, cut, corrupt, disk-full, blob-missing, registry-down, offline, manifest-<status>.
+    def break_pull(
+        self, kind: str, name: str | None = None, *, text: str = "registry fault", times: int | None = None
+    ) -> None:
+        """Break pulls, of that name or all, until `mend_pull` or `recover`, or for so many pulls.
 
-        `stall` also holds up pulls that are under way. It lasts until `mend_pull` or `recover`, or for so many pulls.
+        Kinds: stall, cut, corrupt, disk-full, blob-missing, registry-down, offline, manifest-<status>, where `text` is
+        the registry's message. `stall` also holds up pulls that are under way.
         """
         if kind not in PULL_FAULTS and not kind.startswith("manifest-"):
             raise ValueError(f"unknown fault {kind!r}; there are {', '.join(PULL_FAULTS)}, manifest-<status>")

@@ -22,7 +22,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A stream that ends after some lines: `close` breaks the connection, `half-line` in the middle of a line, `quiet` just ends."""
+    """A stream that ends after some lines.
+
+    `close` breaks the connection, `half-line` does so within a line, `quiet` ends as if all had been said.
+    """
 
     lines: int
     how: str

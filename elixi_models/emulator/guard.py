@@ -4,14 +4,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 import urllib.parse
-from collections.abc import Mapping
+from email.message import Message
 
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 _LOCAL_ORIGINS = frozenset({"localhost", "127.0.0.1", "0.0.0.0"})
 _APP_SCHEMES = frozenset({"app", "file", "tauri", "vscode-webview", "vscode-file"})
 
 
-def lets_in(headers: Mapping[str, str]) -> bool:
+def lets_in(headers: Message) -> bool:
     """Whether host and origin are among those that a server allows by default."""
     host = headers.get("Host", "")
     origin = headers.get("Origin")

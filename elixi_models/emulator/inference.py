@@ -1,4 +1,4 @@
-"""The routes that use a model: generate, chat, embed; without a prompt they load it, and with `keep_alive` 0 they let it go."""
+"""The routes that use a model: generate, chat, embed; without a prompt they load it, or let it go."""
 from __future__ import annotations
 
 import contextlib
@@ -160,11 +160,12 @@ def _chunks(request: Request, wanted: Wanted, ask: Ask) -> Iterator[dict[str, An
             heard: list[str] = []
             try:
                 for piece in runner.engine.generate(ask, abort=abort):
-                    if piece.done_reason is not None:
-                        yield {**request.ended(piece.done_reason), **_figures(request, ask, heard, piece, began, load_ns)}
-                        return
                     heard.append(piece.text)
-                    yield {**request.said(piece.text, piece.thinking), "done": False}
+                    if piece.done_reason is None:
+                        yield {**request.said(piece.text, piece.thinking), "done": False}
+                    else:
+                        figures = _figures(request, ask, heard, piece, began, load_ns)
+                        yield {**request.ended(piece.done_reason), **figures}
             except EngineFailed as failure:
                 runner.dead = True
                 raise Refusal(500, _BROKE_OFF + failure.reason) from None

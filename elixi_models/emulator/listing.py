@@ -123,7 +123,8 @@ def registry(machine: Machine, call: Call) -> Answer:
     manifest = machine.library.manifest(name)
     if manifest is None:
         return _registry_error(404, "MANIFEST_UNKNOWN", "manifest unknown")
-    return Plain(manifest.body, content_type=MANIFEST_TYPE, headers={"Docker-Content-Digest": f"sha256:{manifest.digest}"})
+    headers = {"Docker-Content-Digest": f"sha256:{manifest.digest}"}
+    return Plain(manifest.body, content_type=MANIFEST_TYPE, headers=headers)
 
 
 def details(model: EmulatedModel) -> dict[str, Any]:
@@ -193,8 +194,8 @@ def _parameters(model: EmulatedModel) -> str:
 
 
 def _parameter_values(model: EmulatedModel) -> list[tuple[str, str]]:
-    values = [(name, value if isinstance(value, (list, tuple)) else [value]) for name, value in model.parameters.items()]
-    return [(name, json.dumps(one, ensure_ascii=False)) for name, many in sorted(values) for one in many]
+    many = [(name, v if isinstance(v, (list, tuple)) else [v]) for name, v in sorted(model.parameters.items())]
+    return [(name, json.dumps(value, ensure_ascii=False)) for name, values in many for value in values]
 
 
 def _modelfile(machine: Machine, entry: Installed) -> str:

@@ -5,13 +5,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
-Answers = Union[str, Mapping[str, str], Callable[[str], str], None]
+Answers = str | Mapping[str, str] | Callable[[str], str] | None
 
-CHAT_TEMPLATE = (
-    "{{- range .Messages }}[{{ .Role }}]\n{{ .Content }}\n{{ end }}[assistant]\n"
-)
+CHAT_TEMPLATE = "{{- range .Messages }}[{{ .Role }}]\n{{ .Content }}\n{{ end }}[assistant]\n"
 _SCALE = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
@@ -19,10 +17,12 @@ _SCALE = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 class EmulatedModel:
     """A model as the emulator knows it. Only the name is needed; everything else has a plausible default.
 
-    `answers` says what a scripted model replies: a text, a mapping from (a part of) the prompt to a text, or a function of
-    the prompt. `broken` damages the file: `"truncated"` fails at load, `"missing"` is as if the file had been removed.
-    `gguf` names real weights, which then answer for themselves. `remote` is the host of a cloud model, which is listed but
-    never loaded. `load_seconds` overrides the emulator's own; the speeds are tokens per second.
+    `answers` says what a scripted model replies: a text, a mapping from (a part of) the prompt to a text, or a function
+    of the prompt. `thinking` is what it thinks before that, if `capabilities` has thinking. `broken` damages the file:
+    `"truncated"` fails at load, `"missing"` is as if the file had been removed. `gguf` names real weights, which then
+    answer for themselves. `remote` is the host of a cloud model, which is listed but never loaded. `load_seconds`
+    overrides the emulator's own; `memory_bytes` is what `/api/ps` then tells, on any version. `model_info` adds to what
+    `/api/show` says, and `lists_lengths=False` leaves the two lengths out of `/api/tags`, as for some real models.
     """
 
     name: str

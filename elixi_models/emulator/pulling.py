@@ -204,7 +204,7 @@ class Pulls:
         entry = self.disk.install(name, model)
         with self._lock:
             self._landed -= {blob.digest for blob in entry.manifest.blobs}
-        return bool(before) and any(not self.disk.has_blob(blob.digest) for blob in before.manifest.blobs)
+        return before is not None and any(not self.disk.has_blob(blob.digest) for blob in before.manifest.blobs)
 
 
 @dataclass(eq=False, slots=True)

@@ -250,9 +250,10 @@ class Scheduler:
 
     def _seconds_to_next(self) -> float | None:
         idle = [runner for runner in self._runners.values() if not runner.users]
-        lags = [runner.gone_at - time.monotonic() for runner in idle if runner.gone_at is not None]
-        waits = [(r.expires_ns - self.clock.now_ns()) / SECOND for r in idle if r.gone_at is None and r.expires_ns is not None]
-        soonest = min(lags + waits, default=None)
+        waits = [runner.gone_at - time.monotonic() for runner in idle if runner.gone_at is not None]
+        now = self.clock.now_ns()
+        waits += [(runner.expires_ns - now) / SECOND for runner in idle if runner.expires_ns is not None]
+        soonest = min(waits, default=None)
         # A thread can wait for months, but not for the 292 years of "for ever".
         return None if soonest is None or soonest > 1e6 else max(soonest, 0.001)
 

@@ -76,7 +76,9 @@ class ScriptedEngine:
 
     pid: int | None = None
 
-    def __init__(self, model: EmulatedModel, *, load_seconds: float, time_scale: float = 1.0, fails: str | None = None) -> None:
+    def __init__(
+        self, model: EmulatedModel, *, load_seconds: float, time_scale: float = 1.0, fails: str | None = None
+    ) -> None:
         self._model = model
         self._load_seconds = load_seconds
         self._scale = time_scale
@@ -97,20 +99,20 @@ class ScriptedEngine:
         self._cached = prompt
         prompt_ns = int(fresh / self._model.prefill_tokens_per_s * SECOND)
         began = time.monotonic()
-        sent = 0
-        for sent, piece in enumerate(self._pieces(ask), start=1):  # noqa: B007
-            due = began + (prompt_ns / SECOND + (sent - 1) / self._model.decode_tokens_per_s) * self._scale
+        pieces = self._pieces(ask)
+        for count, piece in enumerate(pieces):
+            due = began + (prompt_ns / SECOND + count / self._model.decode_tokens_per_s) * self._scale
             if abort.wait(max(due - time.monotonic(), 0.0)):
                 return
             if self._killed.is_set():
                 raise EngineFailed("unexpected EOF")
             yield piece
         yield Piece(
-            done_reason="length" if sent == _limit(ask) else "stop",
+            done_reason="length" if len(pieces) == _limit(ask) else "stop",
             prompt_tokens=len(prompt) + _FRAME_TOKENS,
             prompt_ns=prompt_ns,
-            tokens=sent,
-            eval_ns=int(max(sent - 1, 0) / self._model.decode_tokens_per_s * SECOND),
+            tokens=len(pieces),
+            eval_ns=int(max(len(pieces) - 1, 0) / self._model.decode_tokens_per_s * SECOND),
         )
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -125,11 +127,11 @@ class ScriptedEngine:
         """Die as a process does that is killed: the answer under way breaks off."""
         self._killed.set()
 
-    def _pieces(self, ask: Ask) -> Iterator[Piece]:
+    def _pieces(self, ask: Ask) -> list[Piece]:
         limit = _limit(ask)
         pieces = [Piece(thinking=token) for token in self._thoughts(ask)]
         pieces += [Piece(text=token) for token in tokens_of(self._answer(ask))]
-        return iter(pieces[:limit] if limit >= 0 else pieces)
+        return pieces[:limit] if limit >= 0 else pieces
 
     def _thoughts(self, ask: Ask) -> list[str]:
         wanted = "thinking" in self._model.capabilities and ask.options.get("think") is not False
@@ -169,7 +171,7 @@ def _limit(ask: Ask) -> int:
 
 
 def _shared(left: list[str], right: list[str]) -> int:
-    return next((i for i, (a, b) in enumerate(zip(left, right)) if a != b), min(len(left), len(right)))
+    return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
 
 
 def _scripted_answer(model: EmulatedModel, question: str) -> str:
@@ -179,7 +181,8 @@ def _scripted_answer(model: EmulatedModel, question: str) -> str:
     if callable(answers):
         return answers(question)
     if answers is not None:
-        found = answers.get(question) or next((text for part, text in answers.items() if part and part in question), None)
+        parts = (text for part, text in answers.items() if part and part in question)
+        found = answers.get(question) or next(parts, None)
         if found is not None:
             return found
     heard = " ".join(question.split()[:12])

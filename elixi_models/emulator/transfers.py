@@ -56,7 +56,7 @@ class Transfer:
             self._advance()
             floor = self._began + self.pace.least_s - self._since
             missing = self.total - self.completed
-            if missing <= 0 or self.pace.bytes_per_s is None and self.ceiling is None:
+            if missing <= 0 or (self.pace.bytes_per_s is None and self.ceiling is None):
                 return max(floor, 0.0)
             if self.ceiling is not None or self.pace.bytes_per_s is None:
                 return float("inf")
