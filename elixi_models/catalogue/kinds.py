@@ -19,7 +19,6 @@ _WORDS = (
 #: What publishers state on their model cards: the languages a code model was trained for or evaluated in.
 LANGUAGES = {
     "codellama": ("python", "c++", "java", "php", "typescript", "javascript", "c#", "bash"),
-    "starcoder": ("python", "java", "javascript", "c", "c++", "c#", "go", "php", "rust", "typescript"),
     "codestral": ("python", "java", "c", "c++", "javascript", "bash", "swift", "fortran"),
     "codegemma": ("python", "javascript", "java", "kotlin", "c++", "c#", "rust", "go"),
     "stable-code": ("python", "c++", "javascript", "java", "c", "php", "rust"),
