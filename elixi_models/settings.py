@@ -192,7 +192,7 @@ def normalise_url(raw: str) -> str:
     Raises:
         ValueError: no host, a port out of range, credentials, a query, or a scheme other than http(s).
     """
-    text = raw.strip().rstrip("/")
+    text = raw.strip()
     bare = "://" not in text
     parts = urlsplit(f"http://{text}" if bare else text)
     host, port = parts.hostname, parts.port
@@ -205,7 +205,7 @@ def normalise_url(raw: str) -> str:
     shown_host = f"[{host}]" if ":" in host else host
     if port is None and bare:
         port = 11434
-    return f"{parts.scheme}://{shown_host}{f':{port}' if port is not None else ''}{parts.path}"
+    return f"{parts.scheme}://{shown_host}{f':{port}' if port is not None else ''}{parts.path.rstrip('/')}"
 
 
 def is_local(url: str) -> bool:
