@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
+from typing import Literal
 
 from .clock import Clock
 from .faults import PULL_FAULTS, Cut, Failure, Faults, PullFault
@@ -117,6 +118,21 @@ class OllamaEmulator:
         return [runner.entry.name.shown for runner in self._machine.scheduler.loaded()]
 
     @property
+    def loading(self) -> list[str]:
+        """Names of the models whose load is under way or waits for its turn, in that order."""
+        return self._machine.scheduler.waiting()
+
+    @property
+    def answering(self) -> list[str]:
+        """Names of the loaded models that are answering right now."""
+        return [runner.entry.name.shown for runner in self._machine.scheduler.loaded() if runner.busy]
+
+    @property
+    def pulling(self) -> list[str]:
+        """Names of the models that are being pulled, once for each client that waits."""
+        return self._machine.pulls.active()
+
+    @property
     def parts(self) -> dict[str, int]:
         """Bytes kept of blobs that are not whole, by digest."""
         return self._machine.pulls.kept()
@@ -177,6 +193,10 @@ class OllamaEmulator:
     def set_pull_rate(self, bytes_per_s: float | None) -> None:
         """Let pulls come at that rate instead of in a given time; None is at once."""
         self._machine.pulls.set_rate(bytes_per_s)
+
+    def break_file(self, name: str, how: Literal["truncated", "missing"] | None) -> None:
+        """Damage the weights of an installed model, or mend them."""
+        self._machine.disk.change(Name.parse(name), broken=how)
 
     def set_disk_free(self, free_bytes: int | None) -> None:
         """Say how much room there is on the disk; None is no limit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .manifests import Manifest, manifest_of
 from .models import EmulatedModel
@@ -78,6 +79,12 @@ class Disk:
             before = self._used()
             del self._models[entry.name.key]
             self._spend(self._used() - before)
+
+    def change(self, name: Name, **facts: Any) -> None:
+        """Change facts of an installed model that its digests do not depend on."""
+        with self._lock:
+            entry = self._models[name.key]
+            self._models[name.key] = replace(entry, model=replace(entry.model, **facts))
 
     def has_blob(self, digest: str) -> bool:
         """Whether any installed model has that blob."""

@@ -61,9 +61,24 @@ class Pulls:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _transfers: dict[str, Transfer] = field(default_factory=dict)
     _landed: set[str] = field(default_factory=set)
+    _active: list[str] = field(default_factory=list)
 
     def lines(self, name: Name, abort: threading.Event) -> Iterator[Line]:
         """A pull, line by line; it ends with a `Refusal` where the server would say `error`."""
+        with self._lock:
+            self._active.append(name.shown)
+        try:
+            yield from self._pull(name, abort)
+        finally:
+            with self._lock:
+                self._active.remove(name.shown)
+
+    def active(self) -> list[str]:
+        """Names of the models that are being pulled, once for each who waits."""
+        with self._lock:
+            return list(self._active)
+
+    def _pull(self, name: Name, abort: threading.Event) -> Iterator[Line]:
         yield {"status": "pulling manifest"}
         fault = self.faults.pull_fault(name.shown)
         model = self._model(name, fault)
@@ -153,10 +168,10 @@ class Pulls:
             raise Refusal(500, "file does not exist")
         transfer = self._transfer(blob, pace)
         obstacle = self._obstacle(transfer, fault)
+        obstacle.apply()
         transfer.join()
         try:
             while True:
-                obstacle.apply()
                 left = transfer.seconds_left()
                 if abort.wait(min(TICK_S * self.time_scale, left)):
                     raise Aborted
@@ -164,6 +179,7 @@ class Pulls:
                     break
                 yield _progress(blob, transfer.bytes_so_far())
                 obstacle.give_up()
+                obstacle.apply()
         finally:
             transfer.leave()
         with self._lock:

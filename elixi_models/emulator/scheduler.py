@@ -23,7 +23,7 @@ class Aborted(Exception):
     """The client went away before its turn came."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Wanted:
     """A model as a request needs it. `keep_alive_s` below 0 is for ever; None leaves it as it is."""
 
@@ -69,7 +69,7 @@ class Scheduler:
     max_queue: int = 512
     keep_alive_s: float = 300.0
     _runners: dict[str, Runner] = field(default_factory=dict)
-    _queue: list[object] = field(default_factory=list)
+    _queue: list[Wanted] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _reaper: threading.Thread | None = None
     _stopped: bool = False
@@ -141,6 +141,11 @@ class Scheduler:
         with self._changed:
             return self._runners.get(weights)
 
+    def waiting(self) -> list[str]:
+        """Names of the models that are being loaded or wait for that."""
+        with self._changed:
+            return [wanted.entry.name.shown for wanted in self._queue]
+
     def wake(self) -> None:
         """Look again: the clock was moved."""
         with self._changed:
@@ -168,13 +173,12 @@ class Scheduler:
         # One request is being served while `max_queue` more wait.
         if len(self._queue) > self.max_queue:
             raise Busy
-        ticket = object()
-        self._queue.append(ticket)
+        self._queue.append(wanted)
         try:
-            self._wait(lambda: self._queue[0] is ticket, abort)
+            self._wait(lambda: self._queue[0] is wanted, abort)
             return self._usable(wanted) or self._load(wanted, abort)
         finally:
-            self._queue.remove(ticket)
+            self._queue.remove(wanted)
             self._changed.notify_all()
 
     def _load(self, wanted: Wanted, abort: threading.Event) -> Runner:

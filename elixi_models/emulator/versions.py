@@ -107,7 +107,7 @@ _V33 = Version(
     ps_last_alias=False,
     chat_embeds=False,
     reason_first=False,
-    least_layer_s=0.0,
+    least_layer_s=0.04,
     least_eval_ns=1_000,
     unload_lag_s=0.0,
     clears_for_context=False,
@@ -136,7 +136,7 @@ _V9 = replace(
     ps_last_alias=True,
     reason_first=True,
     least_eval_ns=1_000,
-    unload_lag_s=0.2,
+    unload_lag_s=0.3,
     clears_for_context=True,
     ordered_eviction=False,
 )
