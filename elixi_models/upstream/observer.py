@@ -57,7 +57,6 @@ class Observer:
         error_code = None if settings.ollama_enabled else OllamaDisabled.code
         self._view = ServerView(settings.ollama_url, error_code=error_code)
         self._asked_at = float("-inf")
-        self._looked_at = float("-inf")
         self._begun = self._finished = 0
         self._closed = False
         self.reset_after_fork()
@@ -67,7 +66,9 @@ class Observer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._hurried = False
-        self._begun = self._finished  # a look of the parent's never ends here
+        # A look of the parent's never ends here.
+        self._begun = self._finished
+        self._looked_at = float("-inf")
 
     @property
     def view(self) -> ServerView:
