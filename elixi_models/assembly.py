@@ -134,6 +134,7 @@ class Assembly:
         )
         self.removal = Removal(gateway=self.gateway, observer=self.observer, monotonic=monotonic)
         self._lock = threading.Lock()
+        self._rebuilding = threading.Lock()
         self._started = False
         self._wire()
 
@@ -172,17 +173,18 @@ class Assembly:
 
     def rebuild_selection(self) -> None:
         """Make the snapshot that choices are read from anew; about a millisecond, never on a request's thread."""
-        view = self.observer.view
-        self.selector.rebuild(
-            SelectionInputs(
-                view=view,
-                summaries={model.name: self.summaries.summary(model) for model in view.installed},
-                assignments=self.assignments.effective(),
-                resources=self.resources.latest,
-                allow_cloud=self.settings.allow_cloud_models,
-                active=self.active.current.model,
+        with self._rebuilding:
+            view = self.observer.view
+            self.selector.rebuild(
+                SelectionInputs(
+                    view=view,
+                    summaries={model.name: self.summaries.summary(model) for model in view.installed},
+                    assignments=self.assignments.effective(),
+                    resources=self.resources.latest,
+                    allow_cloud=self.settings.allow_cloud_models,
+                    active=self.active.current.model,
+                )
             )
-        )
 
     def _observed(self, view: ServerView) -> None:
         self.resources.refresh(view)
@@ -220,6 +222,7 @@ class Assembly:
     def reset_after_fork(self) -> None:
         """In a forked child: forget the parent's threads, locks and connections; the next request starts anew."""
         self._lock = threading.Lock()
+        self._rebuilding = threading.Lock()
         self._started = False
         for part in (
             self.gateway,

@@ -1,0 +1,183 @@
+"""How good a model probably is before anything was measured: a table, else a regression on size, date and kind."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from statistics import NormalDist
+
+from .. import names
+from ..inventory import InstalledModel
+from ..records import Task
+
+#: score = 100·Φ(z / 1.6): 50 is the median of the reference models.
+_SCALE = 1.6
+_NORMAL = NormalDist()
+_REFERENCE_YEAR = 2024.5
+_REFERENCE_B = 8.0
+#: Same model when the parameter counts differ by less than this ratio ("7B" stands for 6.7 to 7.6).
+_SAME_SIZE_RATIO = 1.15
+_UNITS = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A prior quality: `score` 0-100, `sd` in z units, and where it comes from."""
+
+    score: float
+    sd: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    total_b: float
+    active_b: float
+    kind: str
+    scores: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    regression: Mapping[str, Mapping[str, float]]
+    models: Mapping[str, Mapping[str, _Known]]
+    families: Mapping[str, tuple[str, str]]
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
+    packed = files("elixi_models").joinpath("selection/data/priors.json.gz").read_bytes()
+    document = json.loads(gzip.decompress(packed))
+    models: dict[str, dict[str, _Known]] = {}
+    for name, facts in document["models"].items():
+        family, _, tag = name.partition(":")
+        scores = {task: (score, sd) for task, (score, sd) in facts["scores"].items()}
+        known = _Known(facts["total_b"], facts["active_b"], facts["kind"], scores)
+        models.setdefault(family, {})[tag] = known
+    families = {family: (released, kind) for family, (released, kind) in document["families"].items()}
+    return _Table(document["regression"], models, families)
+
+
+def is_embedder_by_name(model: InstalledModel) -> bool:
+    """Whether the catalogue knows the model's family as an embedder; for models whose capabilities are unknown."""
+    return _table().families.get(names.family(model.name), ("", ""))[1] == "embedding"
+
+
+def billions_of_parameters(model: InstalledModel) -> float | None:
+    """The size in billions: as counted, else as shown (`7.2B`, `135M`), else as the tag says (`:7b`)."""
+    if model.parameter_count:
+        return model.parameter_count / 1e9
+    for text in (model.parameter_size or "", model.name.rpartition(":")[2]):
+        found = re.search(r"(?:(\d+)X)?(\d+(?:\.\d+)?)\s*([KMBT])\b", text.upper())
+        if found:
+            return float(found[1] or 1) * float(found[2]) * _UNITS[found[3]]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def estimate(model: InstalledModel, task: Task) -> Estimate:
+    """The prior of one installed model for one task; `fast` is judged as general.
+
+    In this order: the table by family and size; the regression with the family's release month and kind; the same
+    with the family that the name of a fine-tune contains; size alone; nothing (50 ± 1.0).
+    """
+    subject = "general" if task == "fast" else task
+    family = names.family(model.name)
+    size_b = billions_of_parameters(model)
+    table = _table()
+    known = _same_model(table.models.get(family, {}), model, size_b)
+    if known is not None and subject in known.scores:
+        score, sd = known.scores[subject]
+        return Estimate(score, sd, "table")
+    base, source, sd = family, "family", 0.35
+    if family not in table.families:
+        base, source, sd = _base_family(family, table), "base family", 0.45
+    if base in table.families:
+        released, kind = table.families[base]
+        z = _regress(table, subject, size_b, active_b=_active(table, base, size_b), released=released, kind=kind)
+        return Estimate(_score(z), sd, source)
+    if size_b is not None:
+        z = _regress(table, subject, size_b, active_b=size_b, released="2024-07", kind="general")
+        return Estimate(_score(z), 0.65, "size")
+    return Estimate(50.0, 1.0, "nothing")
+
+
+def _same_model(variants: Mapping[str, _Known], model: InstalledModel, size_b: float | None) -> _Known | None:
+    tag = model.name.rpartition(":")[2].lower()
+    named = [variant for variant in variants if tag == variant or tag.startswith(f"{variant}-")]
+    if named:
+        return variants[max(named, key=len)]
+    if size_b is None:
+        return None
+    near = [
+        (abs(math.log(known.total_b / size_b)), variant)
+        for variant, known in variants.items()
+        if abs(math.log(known.total_b / size_b)) < math.log(_SAME_SIZE_RATIO)
+    ]
+    return variants[min(near)[1]] if near else None
+
+
+def _base_family(family: str, table: _Table) -> str:
+    """The longest family whose letters and digits begin the name: `llama3.2` of `hf.co/u/llama-3.2-1b-gguf`."""
+    squeezed = re.sub(r"[^a-z0-9]", "", family.rpartition("/")[2])
+    fitting = [known for known in table.families if squeezed.startswith(re.sub(r"[^a-z0-9]", "", known))]
+    return max(fitting, key=lambda known: (len(known), known)) if fitting else ""
+
+
+def _active(table: _Table, family: str, size_b: float | None) -> float | None:
+    """The parameters at work for one token: the share of the family's known mixtures, else all of them."""
+    if size_b is None:
+        return None
+    for known in table.models.get(family, {}).values():
+        if known.active_b < known.total_b and abs(math.log(known.total_b / size_b)) < math.log(2):
+            return size_b * known.active_b / known.total_b
+    return size_b
+
+
+def _regress(
+    table: _Table, task: str, size_b: float | None, *, active_b: float | None, released: str, kind: str
+) -> float:
+    fitted = table.regression[task]
+    year, month = released.split("-")[:2]
+    years = int(year) + (int(month) - 1) / 12 - _REFERENCE_YEAR
+    z = fitted["intercept"] + fitted["per_year"] * years
+    if size_b and active_b:
+        z += fitted["per_doubling"] * math.log2(math.sqrt(size_b * active_b) / _REFERENCE_B)
+    if kind == "coding":
+        z += fitted["code"]
+    return z
+
+
+def _score(z: float) -> float:
+    return 100 * _NORMAL.cdf(z / _SCALE)
+
+
+_PENALTIES = (
+    (("F32", "F16", "BF16", "Q8"), 0.0),
+    (("Q6",), 0.3),
+    (("Q5",), 0.7),
+    (("Q4_K", "IQ4", "MXFP4", "NVFP4"), 1.5),
+    (("Q4",), 2.5),
+    (("Q3", "IQ3"), 4.0),
+    (("Q2", "IQ2", "Q1", "IQ1"), 10.0),
+)
+
+
+def quantization_penalty(quantization: str | None, size_b: float | None) -> float:
+    """Points of 100 that a quantization costs without a measurement: small models suffer more, large ones less.
+
+    An unknown quantization costs nothing.
+    """
+    level = (quantization or "").upper()
+    points = next((cost for prefixes, cost in _PENALTIES if level.startswith(prefixes)), 0.0)
+    if size_b is not None and size_b < 4:
+        return points * 1.5
+    if size_b is not None and size_b >= 30:
+        return points * 0.6
+    return points

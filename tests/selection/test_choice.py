@@ -1,0 +1,348 @@
+"""Choosing: filters, assignments, scores, hysteresis, and the reason."""
+
+from __future__ import annotations
+
+import builtins
+import random
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+
+from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
+from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
+from elixi_models.selection.ranking import SelectionInputs, expected_time_s, needed_bytes, rank
+from elixi_models.selection.snapshot import Selector
+
+GB = 1_000_000_000
+CHAT = ("completion",)
+
+
+def model(name: str, size_gb: float = 4.0, **facts: object) -> InstalledModel:
+    facts.setdefault("capabilities", CHAT)
+    return InstalledModel(
+        name,
+        f"d-{name}",
+        size_bytes=int(size_gb * GB),
+        weights_digest=f"w-{name}",
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def inputs(*models: InstalledModel, loaded: tuple[str, ...] = (), **facts: object) -> SelectionInputs:
+    view = ServerView(
+        "http://127.0.0.1:1",
+        as_of_s=1.0,
+        reachable=True,
+        installed=models,
+        loaded=tuple(LoadedModel(name, f"d-{name}") for name in loaded),
+    )
+    facts.setdefault("summaries", {})
+    facts.setdefault("assignments", {})
+    facts.setdefault("resources", ResourceSample(ram_total_bytes=32 * GB, ram_available_bytes=30 * GB))
+    return SelectionInputs(view, **facts)  # type: ignore[arg-type]
+
+
+def choose(given: SelectionInputs, task: str | None = None, prompt: str | None = None) -> Choice | None:
+    selector = Selector(clock=lambda: 1.0)
+    selector.rebuild(given)
+    return selector.choose(task, prompt)
+
+
+def test_a_code_model_is_preferred_for_code() -> None:
+    """The host's earlier manager chose codellama over neural-chat, and so do we."""
+    given = inputs(model("neural-chat:latest", parameter_size="7B"), model("codellama:latest", parameter_size="7B"))
+    chosen = choose(given, "coding")
+    assert chosen is not None
+    assert chosen.model == "codellama:latest"
+
+
+def test_an_unknown_task_means_general() -> None:
+    """No exception, no None; the source says so."""
+    chosen = choose(inputs(model("mistral:7b")), "juggling")
+    assert chosen is not None
+    assert (chosen.task, chosen.task_source, chosen.model) == ("general", "unknown_task", "mistral:7b")
+
+
+@pytest.mark.parametrize("task", [7, b"coding", ["coding"], object(), ""])
+def test_a_task_that_is_no_text_means_general(task: object) -> None:
+    """Whatever the host passes, there is an answer."""
+    selector = Selector()
+    selector.rebuild(inputs(model("mistral:7b")))
+    chosen = selector.choose(task, 3)
+    assert chosen is not None
+    assert chosen.task == "general"
+
+
+@pytest.mark.parametrize(
+    ("word", "task"), [("Coding", "coding"), ("code-generation", "coding"), ("fast-response", "fast"), ("fast", "fast")]
+)
+def test_the_hosts_words_for_tasks_are_understood(word: str, task: str) -> None:
+    """Both vocabularies, in any case."""
+    chosen = choose(inputs(model("mistral:7b")), word)
+    assert chosen is not None
+    assert (chosen.task, chosen.task_source) == (task, "explicit")
+
+
+def test_the_prompt_gives_the_task_when_none_is_named() -> None:
+    """And an explicit task beats it."""
+    given = inputs(model("mistral:7b"))
+    prompt = "Write a Python function that reverses a string"
+    by_prompt, explicit = choose(given, None, prompt), choose(given, "creative", prompt)
+    assert by_prompt is not None
+    assert explicit is not None
+    assert (by_prompt.task, by_prompt.task_source) == ("coding", "prompt")
+    assert (explicit.task, explicit.task_source) == ("creative", "explicit")
+
+
+def test_what_cannot_chat_is_never_chosen() -> None:
+    """Not for any task, not even alone; each has its reason."""
+    given = inputs(
+        model("nomic-embed-text:latest", capabilities=("embedding",)),
+        model("mxbai-embed-large:latest", capabilities=None),
+        model("gpt-oss:20b-cloud", remote=True),
+    )
+    assert [choose(given, task) for task in TASKS] == [None] * 5
+    chosen = choose(inputs(*given.view.installed, model("tiny:1b", 0.5)))
+    assert chosen is not None
+    assert [(entry.model, entry.reason) for entry in chosen.rejected] == [
+        ("gpt-oss:20b-cloud", "runs in the cloud, which is not allowed"),
+        ("mxbai-embed-large:latest", "is known as an embedder"),
+        ("nomic-embed-text:latest", "cannot chat"),
+    ]
+    assert chosen.decided_by == "only_candidate"
+
+
+def test_a_cloud_model_may_be_chosen_when_allowed() -> None:
+    """The setting opens the filter."""
+    chosen = choose(inputs(model("gpt-oss:20b-cloud", remote=True), allow_cloud=True))
+    assert chosen is not None
+    assert chosen.model == "gpt-oss:20b-cloud"
+
+
+def test_an_assignment_beats_every_score() -> None:
+    """In any spelling, for its task only."""
+    models = (model("llama3.1:8b"), model("tinyllama:latest", 0.6))
+    given = inputs(*models, assignments={"coding": "TinyLlama"})
+    coding, general = choose(given, "coding"), choose(given, "general")
+    assert coding is not None
+    assert general is not None
+    assert (coding.model, coding.decided_by) == ("tinyllama:latest", "assignment")
+    assert general.model == "llama3.1:8b"
+
+
+@pytest.mark.parametrize("assigned", ["gone:7b", "embedder:latest"])
+def test_an_assignment_that_cannot_be_followed_is_skipped(assigned: str) -> None:
+    """Not installed, or unable to chat: scores decide."""
+    given = inputs(
+        model("llama3.1:8b"), model("embedder:latest", capabilities=("embedding",)), assignments={"general": assigned}
+    )
+    chosen = choose(given)
+    assert chosen is not None
+    assert chosen.model == "llama3.1:8b"
+
+
+def test_what_does_not_fit_gives_way_to_what_does() -> None:
+    """The figures stand in the reason."""
+    given = inputs(
+        model("llama3.3:70b", 42.0),
+        model("llama3.2:1b", 1.3),
+        resources=ResourceSample(ram_total_bytes=16 * GB, ram_available_bytes=8 * GB),
+    )
+    chosen = choose(given)
+    assert chosen is not None
+    assert chosen.model == "llama3.2:1b"
+    assert [entry.reason for entry in chosen.rejected] == ["needs 46.8 GB of memory, 8.0 GB can be had"]
+
+
+def test_idle_runners_count_as_memory_that_can_be_had() -> None:
+    """Ollama evicts them; so a model that needs their room is no misfit."""
+    given = inputs(
+        model("llama3.1:8b", 5.0),
+        model("llama3.2:1b", 1.3),
+        loaded=("llama3.2:1b",),
+        resources=ResourceSample(16 * GB, 5 * GB, None, {"w-llama3.2:1b": 2 * GB}),
+    )
+    chosen = choose(given)
+    assert chosen is not None
+    assert chosen.model == "llama3.1:8b"
+
+
+def test_when_nothing_fits_the_smallest_is_taken_and_flagged() -> None:
+    """There is always an answer while anything can chat."""
+    given = inputs(
+        model("a:70b", 40.0),
+        model("b:34b", 20.0),
+        resources=ResourceSample(ram_total_bytes=8 * GB, ram_available_bytes=GB),
+    )
+    chosen = choose(given)
+    assert chosen is not None
+    assert (chosen.model, chosen.decided_by) == ("b:34b", "degraded")
+    assert "does_not_fit" in chosen.flags
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_unknown_memory_counts_as_fitting_and_is_flagged(gpu: bool) -> None:
+    """On another machine, or where a GPU holds the models."""
+    given = inputs(model("llama3.3:70b", 42.0), resources=ResourceSample())
+    if gpu:
+        entry = LoadedModel("x:1", "d", vram_bytes=5 * GB)
+        given = replace(given, resources=ResourceSample(GB, GB), view=replace(given.view, loaded=(entry,)))
+    chosen = choose(given)
+    assert chosen is not None
+    assert chosen.flags == ("memory_unknown",)
+
+
+def test_needed_memory_is_file_cache_headroom_and_margin() -> None:
+    """(4 GB + 1,000 B × 4,096 + 0.5 GiB) × 1.1; the context is capped by the model's own; unknown size is unknown."""
+    assert needed_bytes(model("x:1", 4.0, kv_bytes_per_token=1000)) == int((4 * GB + 4_096_000 + 536_870_912) * 1.1)
+    assert needed_bytes(model("x:1", 4.0, kv_bytes_per_token=1000, context_length=100)) == int(
+        (4 * GB + 100_000 + 536_870_912) * 1.1
+    )
+    assert needed_bytes(InstalledModel("x:1", "d")) is None
+
+
+def test_the_terms_sum_to_the_utility_and_the_margin_is_to_the_next() -> None:
+    """A reason that does not add up is no reason."""
+    given = inputs(model("llama3.1:8b"), model("llama2:7b"), model("tinyllama:latest", 0.6))
+    for task in TASKS:
+        chosen = choose(given, task)
+        assert chosen is not None
+        assert chosen.utility == pytest.approx(sum(chosen.terms.values()))
+        assert chosen.runner_up is not None
+        assert chosen.margin is not None
+        assert len(chosen.rejected) == 2
+        assert {entry.model for entry in chosen.rejected} | {chosen.model} == {m.name for m in given.view.installed}
+
+
+def test_failures_lower_a_model_and_none_cost_nothing() -> None:
+    """One failure in ten calls is 40 × (1.5/20 − 0.05) = 1 point."""
+    fine = rank("general", inputs(model("llama3.1:8b")))
+    failing = rank(
+        "general", inputs(model("llama3.1:8b"), summaries={"llama3.1:8b": ModelSummary(error_rate=0.1, requests=10)})
+    )
+    assert fine is not None
+    assert failing is not None
+    assert fine.terms["errors"] == 0.0
+    assert failing.terms["errors"] == pytest.approx(-1.0)
+
+
+def test_measured_speed_replaces_the_estimate() -> None:
+    """256 prompt tokens and 150 answer tokens at the measured rates; else from size and bandwidth."""
+    subject = model("x:7b", 4.5)
+    measured, source = expected_time_s(
+        "general", subject, ModelSummary(ms_per_token=20.0, ttft_ms=500.0), resident=True
+    )
+    assert (measured, source) == (pytest.approx(3.5), "measured")
+    guessed, source = expected_time_s("general", subject, ModelSummary(), resident=True)
+    assert (guessed, source) == (pytest.approx(0.1 * 256 / 8 + 15.0), "estimated")
+    cold, _ = expected_time_s("general", subject, ModelSummary(), resident=False)
+    assert cold - guessed == pytest.approx(9.0 / 5)
+
+
+def test_a_model_in_memory_wins_when_scores_are_close() -> None:
+    """The load of the other one costs time."""
+    twins = (model("llama3.1:8b"), model("llama3.1:8b-instruct"))
+    chosen = choose(inputs(*twins, loaded=("llama3.1:8b-instruct",)))
+    assert chosen is not None
+    assert chosen.model == "llama3.1:8b-instruct"
+
+
+def test_the_present_choice_stays_within_two_points() -> None:
+    """Noise does not move the choice; a real lead does."""
+    first, second = model("llama3.1:8b"), model("llama3.1:8b-instruct")
+    selector = Selector()
+    selector.rebuild(inputs(first, second, loaded=(first.name,)))
+    assert selector.choose() is not None
+    selector.rebuild(inputs(first, second, loaded=(second.name,)))
+    held = selector.choose()
+    assert held is not None
+    assert held.model == first.name
+    assert "kept_by_hysteresis" in held.flags
+    slow = {first.name: ModelSummary(ms_per_token=500.0, ttft_ms=9000.0)}
+    selector.rebuild(inputs(first, second, loaded=(second.name,), summaries=slow))
+    moved = selector.choose()
+    assert moved is not None
+    assert moved.model == second.name
+
+
+def test_nothing_built_and_nothing_installed_is_none() -> None:
+    """Before the first look, and on an empty server."""
+    assert Selector().choose("coding") is None
+    assert choose(inputs()) is None
+
+
+def test_the_order_of_the_list_does_not_matter() -> None:
+    """The same inventory in any order gives the same choice."""
+    models = [model(f"m{index}:7b", 4.0) for index in range(8)]
+    shuffled = models[:]
+    random.Random(1).shuffle(shuffled)
+    assert choose(inputs(*models)) == choose(inputs(*shuffled))
+
+
+def test_over_random_inventories_the_choice_is_sound() -> None:
+    """Never a model that cannot chat or is remote, nor one that does not fit while one that fits exists."""
+    dice = random.Random(7)
+    names = ["llama3.1:8b", "qwen2.5:7b", "mistral:7b", "codellama:13b", "nomic-embed-text:latest", "x:1", "y:70b"]
+    for _ in range(2000):
+        models = [
+            model(
+                name,
+                dice.choice([0.5, 4.0, 40.0]),
+                capabilities=dice.choice([CHAT, ("embedding",), None]),
+                remote=dice.random() < 0.2,
+            )
+            for name in dice.sample(names, dice.randint(0, 6))
+        ]
+        free = dice.choice([None, GB, 10 * GB])
+        given = inputs(*models, resources=ResourceSample(64 * GB, free))
+        chosen = rank(dice.choice(TASKS), given)
+        usable = [m for m in models if not m.remote and m.can_chat is not False and "embed" not in m.name]
+        usable += [m for m in models if "embed" in m.name and m.can_chat and not m.remote]
+        if chosen is None:
+            assert not usable
+            continue
+        picked = next(m for m in models if m.name == chosen.model)
+        assert picked in usable
+        fitting = [m for m in usable if free is None or (needed_bytes(m) or 0) <= free]
+        assert picked in fitting or not fitting
+
+
+def test_a_choice_touches_neither_network_nor_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With sockets and files forbidden it still answers, with and without a prompt."""
+    selector = Selector()
+    selector.rebuild(inputs(model("llama3.1:8b")))
+
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise AssertionError("I/O on the hot path")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(builtins, "open", forbidden)
+    assert selector.choose("coding") is not None
+    assert selector.choose(None, "Tell me a story about a fox") is not None
+
+
+def test_readers_never_see_a_half_built_snapshot() -> None:
+    """Eight threads read while two inventories alternate: each choice belongs to one of them."""
+    one, two = inputs(model("one:7b")), inputs(model("two:7b"))
+    selector = Selector()
+    selector.rebuild(one)
+    stop, seen = threading.Event(), set()
+
+    def read() -> None:
+        while not stop.is_set():
+            answers = {selector.snapshot.choices[(task, "default")].model for task in ("general",)}
+            choice = selector.choose("coding")
+            seen.update(answers | {choice.model if choice else "none"})
+
+    readers = [threading.Thread(target=read) for _ in range(8)]
+    for reader in readers:
+        reader.start()
+    for _ in range(100):
+        selector.rebuild(two)
+        selector.rebuild(one)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert seen <= {"one:7b", "two:7b"}
