@@ -30,6 +30,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
         enable_cache: give the host's CacheManager to `self.cache`.
         settings: all settings, instead of reading the environment.
         wrap_brain: False leaves the brain's methods alone.
+        service: a ready service, instead of one of its own built from the rest.
 
     Building it opens no connection and starts no thread; the first method does.
 
@@ -46,11 +47,14 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
         *,
         settings: Settings | None = None,
         wrap_brain: bool = True,
+        service: ModelService | None = None,
     ) -> None:
         super().__init__("ModelManager", mongodb=elixi.cache_adapter(mongodb), enable_cache=enable_cache)
         self.logger = elixi.ComponentLogger("ModelManager")
-        chosen = settings or Settings.load(ollama_url=_choose_url(ollama_base_url, ollama_brain))
-        self.service = ModelService(chosen, brain=ollama_brain, mongodb=mongodb, wrap_brain=wrap_brain)
+        if service is None:
+            chosen = settings or Settings.load(ollama_url=_choose_url(ollama_base_url, ollama_brain))
+            service = ModelService(chosen, brain=ollama_brain, mongodb=mongodb, wrap_brain=wrap_brain)
+        self.service = service
 
     # The verbs of the host's routes
 
