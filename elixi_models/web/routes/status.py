@@ -1,0 +1,32 @@
+"""How things stand: the active model, the health of both sides, and what was done."""
+
+from __future__ import annotations
+
+from ... import shapes
+from .. import payloads
+from ..endpoint import Call, Endpoint
+from ..responses import Answer, ok
+
+
+def model_status(call: Call) -> Answer:
+    """The active model and what is under way; always 200, with any server."""
+    return ok(shapes.status(call.service.status()))
+
+
+def health(call: Call) -> Answer:
+    """`data.status` is ok, degraded or down; always 200."""
+    return ok(shapes.health(call.service.health()))
+
+
+def usage_history(call: Call) -> Answer:
+    """Who did what, newest first; `before` pages back."""
+    fields = call.fields
+    events = call.service.usage_history(limit=fields["limit"], before_s=fields["before"], model=fields["model_name"])
+    return ok(shapes.usage(events))
+
+
+ENDPOINTS = (
+    Endpoint("model-status", "GET", "read", model_status),
+    Endpoint("health", "GET", "read", health),
+    Endpoint("usage-history", "GET", "read", usage_history, payloads.HISTORY),
+)
