@@ -5,6 +5,7 @@ Take the fixtures into a `conftest.py`, or name the module as a plugin:
     from elixi_models.testing import ollama_emulator, ollama_emulators
     pytest_plugins = ["elixi_models.testing"]
 """
+
 from __future__ import annotations
 
 import sys
@@ -12,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from .emulator import VERSIONS, EmulatedModel, OllamaEmulator
+from .emulator import VERSIONS, EmulatedModel, OllamaEmulator, known_model
 
-__all__ = ["VERSIONS", "EmulatedModel", "OllamaEmulator"]
+__all__ = ["VERSIONS", "EmulatedModel", "OllamaEmulator", "known_model"]
 
 if "pytest" in sys.modules:
     import pytest
@@ -25,6 +26,7 @@ if "pytest" in sys.modules:
     def ollama_emulators() -> Iterator[Callable[..., OllamaEmulator]]:
         """A function that starts an emulator, with the arguments of `OllamaEmulator`; all of them end with the test."""
         with ExitStack() as running:
+
             def start(*args: Any, **settings: Any) -> OllamaEmulator:
                 return running.enter_context(OllamaEmulator(*args, **settings))
 

@@ -1,4 +1,5 @@
 """What a route gives back, before it is written to a connection."""
+
 from __future__ import annotations
 
 import threading

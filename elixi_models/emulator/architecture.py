@@ -1,4 +1,5 @@
 """The inner measures of a model that follow from its facts: layers, heads, tensors, memory."""
+
 from __future__ import annotations
 
 import hashlib
@@ -10,8 +11,23 @@ from typing import Any
 from .models import EmulatedModel
 
 _FILE_TYPES = {
-    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K_S": 11,
-    "Q3_K_M": 12, "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "BF16": 32,
+    "F32": 0,
+    "F16": 1,
+    "Q4_0": 2,
+    "Q4_1": 3,
+    "Q8_0": 7,
+    "Q5_0": 8,
+    "Q5_1": 9,
+    "Q2_K": 10,
+    "Q3_K_S": 11,
+    "Q3_K_M": 12,
+    "Q3_K_L": 13,
+    "Q4_K_S": 14,
+    "Q4_K_M": 15,
+    "Q5_K_S": 16,
+    "Q5_K_M": 17,
+    "Q6_K": 18,
+    "BF16": 32,
 }
 
 
@@ -136,6 +152,6 @@ def memory_of(model: EmulatedModel, context_length: int) -> int:
 def vector(text: str, length: int) -> list[float]:
     """A vector of length one that is always the same for the same text."""
     stream = hashlib.shake_256(text.encode()).digest(2 * length)
-    raw = [int.from_bytes(stream[i:i + 2], "big") - 32767.5 for i in range(0, 2 * length, 2)]
+    raw = [int.from_bytes(stream[i : i + 2], "big") - 32767.5 for i in range(0, 2 * length, 2)]
     norm = sum(value * value for value in raw) ** 0.5
     return [value / norm for value in raw]

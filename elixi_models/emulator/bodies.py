@@ -1,4 +1,5 @@
 """Request bodies, and the words in which a Go server refuses them."""
+
 from __future__ import annotations
 
 import json
@@ -9,25 +10,60 @@ from typing import Any
 from .errors import Refusal
 
 _STRUCTS = {
-    "generate": "GenerateRequest", "chat": "ChatRequest", "embed": "EmbedRequest", "show": "ShowRequest",
-    "pull": "PullRequest", "delete": "DeleteRequest", "copy": "CopyRequest", "create": "CreateRequest",
+    "generate": "GenerateRequest",
+    "chat": "ChatRequest",
+    "embed": "EmbedRequest",
+    "show": "ShowRequest",
+    "pull": "PullRequest",
+    "delete": "DeleteRequest",
+    "copy": "CopyRequest",
+    "create": "CreateRequest",
 }
 _FIELDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "model": (str, "string"), "name": (str, "string"), "source": (str, "string"), "destination": (str, "string"),
-    "from": (str, "string"), "prompt": (str, "string"), "system": (str, "string"), "template": (str, "string"),
-    "stream": (bool, "bool"), "insecure": (bool, "bool"), "raw": (bool, "bool"), "verbose": (bool, "bool"),
-    "messages": (list, "[]api.Message"), "tools": (list, "api.Tools"), "options": (dict, "map[string]interface {}"),
+    "model": (str, "string"),
+    "name": (str, "string"),
+    "source": (str, "string"),
+    "destination": (str, "string"),
+    "from": (str, "string"),
+    "prompt": (str, "string"),
+    "system": (str, "string"),
+    "template": (str, "string"),
+    "stream": (bool, "bool"),
+    "insecure": (bool, "bool"),
+    "raw": (bool, "bool"),
+    "verbose": (bool, "bool"),
+    "messages": (list, "[]api.Message"),
+    "tools": (list, "api.Tools"),
+    "options": (dict, "map[string]interface {}"),
     "parameters": (dict, "map[string]interface {}"),
 }
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SPAN = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
-_INTEGERS = frozenset({
-    "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep", "seed", "num_predict", "top_k",
-    "repeat_last_n",
-})
-_FLOATS = frozenset({
-    "top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty",
-})
+_INTEGERS = frozenset(
+    {
+        "num_ctx",
+        "num_batch",
+        "num_gpu",
+        "main_gpu",
+        "num_thread",
+        "num_keep",
+        "seed",
+        "num_predict",
+        "top_k",
+        "repeat_last_n",
+    }
+)
+_FLOATS = frozenset(
+    {
+        "top_p",
+        "min_p",
+        "typical_p",
+        "temperature",
+        "repeat_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+    }
+)
 _BOOLEANS = frozenset({"use_mmap"})
 _RUNNER_OPTIONS = ("num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
 
@@ -83,8 +119,14 @@ def _check_fields(task: str, body: Mapping[str, Any]) -> None:
     for name, value in body.items():
         kind, go_kind = _FIELDS.get(name, (object, ""))
         if value is not None and not isinstance(value, kind):
-            where = f"{_STRUCTS[task]}.{name}"
-            raise Refusal(400, f"json: cannot unmarshal {_kind(value)} into Go struct field {where} of type {go_kind}")
+            raise _wrong_type(value, f"{_STRUCTS[task]}.{name}", go_kind)
+    for message in body.get("messages") or ():
+        if not isinstance(message, dict):
+            raise _wrong_type(message, f"{_STRUCTS[task]}.messages", "api.Message")
+
+
+def _wrong_type(value: Any, field: str, go_kind: str) -> Refusal:
+    return Refusal(400, f"json: cannot unmarshal {_kind(value)} into Go struct field {field} of type {go_kind}")
 
 
 def _syntax_error(problem: json.JSONDecodeError) -> str:

@@ -1,4 +1,5 @@
 """The emulated server's time of day, which a test may move forward."""
+
 from __future__ import annotations
 
 import datetime

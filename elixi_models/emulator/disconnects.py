@@ -1,4 +1,5 @@
 """Noticing that a client has gone while its request is still being worked on."""
+
 from __future__ import annotations
 
 import contextlib

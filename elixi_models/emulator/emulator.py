@@ -1,20 +1,20 @@
 """`OllamaEmulator`: an Ollama server in this process."""
+
 from __future__ import annotations
 
 import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Literal
 
 from .clock import Clock
 from .faults import PULL_FAULTS, Cut, Failure, Faults, PullFault
 from .installed import Disk
-from .library import Library, catalogued, known
+from .library import Library, catalogued, known_model
 from .machine import Machine
-from .models import EmulatedModel
+from .models import EmulatedModel, with_weights
 from .names import Name
 from .pulling import Pacing, Pulls
 from .scheduler import Scheduler
@@ -83,13 +83,20 @@ class OllamaEmulator:
 
     def start(self) -> OllamaEmulator:
         """Listen; with port 0 on a free one, which it keeps from then on."""
+        self._server = Server(self._address, self._machine, self._received, self._latency)
+        self._address = (self._address[0], self._server.server_address[1])
+        self._machine.pulls.halted.clear()
         self._machine.scheduler.start()
-        self._listen()
         return self
 
     def stop(self) -> None:
         """End every connection, thread and loaded model."""
         self.go_down()
+
+    def wait(self) -> None:
+        """Serve until somebody calls `stop`, or interrupts."""
+        while self._server and not self._server.stopping.wait(0.2):
+            pass
 
     @property
     def url(self) -> str:
@@ -139,7 +146,7 @@ class OllamaEmulator:
 
     def install(self, model: str | EmulatedModel) -> None:
         """Put a model on the disk as if it had always been there; it can also be pulled."""
-        facts = known(model) if isinstance(model, str) else model
+        facts = known_model(model) if isinstance(model, str) else model
         name = Name.parse(facts.name)
         if catalogued(name) != facts:
             self._machine.library.publish(facts)
@@ -147,7 +154,7 @@ class OllamaEmulator:
 
     def publish(self, model: str | EmulatedModel) -> None:
         """Offer a model for pulling; under a name there is already it is an update of that."""
-        self._machine.library.publish(known(model) if isinstance(model, str) else model)
+        self._machine.library.publish(known_model(model) if isinstance(model, str) else model)
 
     def fail_next(
         self, path: str = "*", *, status: int = 500, error: str | None = "scripted failure", times: int | None = 1
@@ -226,19 +233,16 @@ class OllamaEmulator:
 
     def go_down(self) -> None:
         """Die: connections break, the port refuses, nothing is loaded any more. Models and parts of pulls are kept."""
-        if self._server:
-            self._server.close()
-            self._server = None
-        self._machine.scheduler.stop()
+        server, self._server = self._server, None
+        if server:
+            self._machine.pulls.halted.set()
+            server.close()
+            self._machine.scheduler.stop()
 
     def come_back(self) -> None:
         """Listen again, on the same port."""
         if self._server is None:
             self.start()
-
-    def _listen(self) -> None:
-        self._server = Server(self._address, self._machine, self._received, self._latency)
-        self._address = (self._address[0], self._server.server_address[1])
 
 
 def _machine(
@@ -264,8 +268,8 @@ def _with_files(
     models: Iterable[str | EmulatedModel], files: Mapping[str, str | os.PathLike[str]]
 ) -> list[EmulatedModel]:
     """The facts of all models; a file gives its model real weights, and a model of its own where none has its name."""
-    facts = [known(model) if isinstance(model, str) else model for model in models]
+    facts = [known_model(model) if isinstance(model, str) else model for model in models]
     weights = {Name.parse(name).key: file for name, file in files.items()}
     names = {Name.parse(model.name).key for model in facts}
-    facts += [known(name) for name in files if Name.parse(name).key not in names]
-    return [replace(m, gguf=weights[k]) if (k := Name.parse(m.name).key) in weights else m for m in facts]
+    facts += [known_model(name) for name in files if Name.parse(name).key not in names]
+    return [with_weights(m, weights[k]) if (k := Name.parse(m.name).key) in weights else m for m in facts]

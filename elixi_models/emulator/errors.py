@@ -1,4 +1,5 @@
 """How a request is refused."""
+
 from __future__ import annotations
 
 

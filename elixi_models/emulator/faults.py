@@ -1,4 +1,5 @@
 """What goes wrong, as told at run time."""
+
 from __future__ import annotations
 
 import threading
@@ -93,11 +94,11 @@ class Faults:
         with self._lock:
             self._pulls[name] = fault
 
-    def pull_fault(self, name: str) -> PullFault | None:
-        """The fault that this pull meets."""
+    def pull_fault(self, name: str, *, take: bool = True) -> PullFault | None:
+        """The fault that this pull meets, which counts as one of its times; else what the next would meet."""
         with self._lock:
             key = name if name in self._pulls else "*"
-            return _take(self._pulls, key)
+            return _take(self._pulls, key) if take else self._pulls.get(key)
 
     def mend_pull(self, name: str) -> None:
         """Take back what `break_pull` did for the name."""

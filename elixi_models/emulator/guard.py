@@ -1,4 +1,5 @@
 """Whether a server that listens on this machine only lets a request in."""
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,4 +1,5 @@
 """The routes that use a model: generate, chat, embed; without a prompt they load it, or let it go."""
+
 from __future__ import annotations
 
 import contextlib
@@ -57,12 +58,12 @@ class Request:
 
 def generate(machine: Machine, call: Call) -> Answer:
     """Complete a prompt."""
-    return _answer(machine, call, "generate", prompt=str(call.body.get("prompt") or ""), messages=None)
+    return _answer(machine, call, "generate", bool(call.body.get("prompt")))
 
 
 def chat(machine: Machine, call: Call) -> Answer:
     """Answer a conversation."""
-    return _answer(machine, call, "chat", prompt=None, messages=tuple(call.body.get("messages") or ()))
+    return _answer(machine, call, "chat", bool(call.body.get("messages")))
 
 
 def embed(machine: Machine, call: Call) -> Answer:
@@ -80,31 +81,47 @@ def embed(machine: Machine, call: Call) -> Answer:
             raise Refusal(501, _NO_EMBEDDINGS)
         with machine.scheduler.turn(runner, call.abort):
             vectors = runner.engine.embed(texts)
-    return Json({
-        "model": call.body["model"],
-        "embeddings": vectors,
-        "total_duration": time.perf_counter_ns() - began,
-        "load_duration": load_ns,
-        "prompt_eval_count": sum(len(tokens_of(text)) for text in texts),
-    })
+    return Json(
+        {
+            "model": call.body["model"],
+            "embeddings": vectors,
+            "total_duration": time.perf_counter_ns() - began,
+            "load_duration": load_ns,
+            "prompt_eval_count": sum(len(tokens_of(text)) for text in texts),
+        }
+    )
 
 
-def _answer(machine: Machine, call: Call, task: str, *, prompt: str | None, messages: tuple[Any, ...] | None) -> Answer:
+def _answer(machine: Machine, call: Call, task: str, asks: bool) -> Answer:
     keep_alive = seconds_of(call.body.get("keep_alive"))
     request = Request(machine, call, task, machine.resolve(task, call.body, "model"))
-    if not (prompt or messages) and keep_alive == 0:
+    if not asks and keep_alive == 0:
         machine.scheduler.unload(request.entry.weights)
         return Json(request.ended("unload"))
     _check_able(request)
     wanted = _wanted(machine, request.entry, call, keep_alive, task)
-    if not (prompt or messages):
+    if not asks:
         with _lease(machine, wanted, call):
             return Json(request.ended("load"))
-    options = dict(call.body.get("options") or {})
-    if "think" in call.body:
-        options["think"] = call.body["think"]
-    lines = _chunks(request, wanted, Ask(messages, prompt, options, call.body.get("format") or None))
+    lines = _chunks(request, wanted, _ask(request))
     return Lines(lines) if call.body.get("stream") is not False else Json(_folded(request, lines))
+
+
+def _ask(request: Request) -> Ask:
+    """What the model is asked: a prompt too is put into the model's template, unless it is to stay raw."""
+    body, model = request.body, request.entry.model
+    options = {**model.parameters, **(body.get("options") or {})}
+    if "think" in body:
+        options["think"] = body["think"]
+    form = True if body.get("format") == "json" else body.get("format")
+    form = form if form is True or isinstance(form, dict) else None
+    if body.get("raw"):
+        return Ask(None, body.get("prompt"), options, form)
+    messages = tuple(body.get("messages") or ({"role": "user", "content": body.get("prompt")},))
+    system = body.get("system") or model.system
+    if system and messages[0].get("role") != "system":
+        messages = ({"role": "system", "content": system}, *messages)
+    return Ask(messages, None, options, form)
 
 
 def _check_able(request: Request) -> None:
@@ -171,9 +188,7 @@ def _chunks(request: Request, wanted: Wanted, ask: Ask) -> Iterator[dict[str, An
                 raise Refusal(500, _BROKE_OFF + failure.reason) from None
 
 
-def _figures(
-    request: Request, ask: Ask, heard: list[str], last: Piece, began: int, load_ns: int
-) -> dict[str, Any]:
+def _figures(request: Request, ask: Ask, heard: list[str], last: Piece, began: int, load_ns: int) -> dict[str, Any]:
     eval_ns = max(last.eval_ns, request.machine.version.least_eval_ns if last.tokens else 0)
     spent = max(time.perf_counter_ns() - began, load_ns + last.prompt_ns + eval_ns)
     figures = {

@@ -1,4 +1,5 @@
 """The models that are on the emulated disk."""
+
 from __future__ import annotations
 
 import threading

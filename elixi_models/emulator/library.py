@@ -1,4 +1,5 @@
 """What can be pulled: the whole public catalogue, and what a test adds to it."""
+
 from __future__ import annotations
 
 import functools
@@ -10,16 +11,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .manifests import Layer, Manifest, manifest_of
+from .manifests import Manifest, manifest_of
 from .models import EmulatedModel, invented
-from .names import LIBRARY, REGISTRY, InvalidName, Name
+from .names import LIBRARY, REGISTRY, Name
 
 _CAPABILITIES = ("completion", "tools", "insert", "vision", "embedding", "thinking", "audio")
 _ARCHITECTURES = (
-    ("nomic-embed", "nomic-bert"), ("qwen3-embedding", "qwen3"), ("embeddinggemma", "gemma3"), ("qwen3", "qwen3"),
-    ("qwen2", "qwen2"), ("qwen", "qwen2"), ("qwq", "qwen2"), ("deepseek-r1", "qwen2"), ("deepseek", "deepseek2"),
-    ("gemma3", "gemma3"), ("gemma2", "gemma2"), ("gemma", "gemma"), ("phi3", "phi3"), ("phi4", "phi3"), ("phi", "phi2"),
-    ("granite", "granite"), ("gpt-oss", "gptoss"), ("command", "command-r"), ("starcoder2", "starcoder2"),
+    ("nomic-embed", "nomic-bert"),
+    ("qwen3-embedding", "qwen3"),
+    ("embeddinggemma", "gemma3"),
+    ("qwen3", "qwen3"),
+    ("qwen2", "qwen2"),
+    ("qwen", "qwen2"),
+    ("qwq", "qwen2"),
+    ("deepseek-r1", "qwen2"),
+    ("deepseek", "deepseek2"),
+    ("gemma3", "gemma3"),
+    ("gemma2", "gemma2"),
+    ("gemma", "gemma"),
+    ("phi3", "phi3"),
+    ("phi4", "phi3"),
+    ("phi", "phi2"),
+    ("granite", "granite"),
+    ("gpt-oss", "gptoss"),
+    ("command", "command-r"),
+    ("starcoder2", "starcoder2"),
 )
 
 
@@ -48,16 +64,10 @@ class Library:
         model = self.find(name)
         return manifest_of(model) if model else None
 
-    def blob(self, name: Name, digest: str) -> Layer | None:
-        """A small blob of any tag of the model; weights are figures only, so they are never found."""
-        manifest = self.manifest(name)
-        blobs = manifest.blobs if manifest else ()
-        return next((blob for blob in blobs if blob.digest == digest and blob.text is not None), None)
 
-
-def known(name: str) -> EmulatedModel:
-    """The facts of a name: the catalogue's where it has them, else invented ones."""
-    return catalogued(Name.parse(name)) or invented(name)
+def known_model(name: str, **changes: Any) -> EmulatedModel:
+    """The facts of a name, some of them changed: the catalogue's where it has them, else invented ones."""
+    return replace(catalogued(Name.parse(name)) or invented(name), **changes)
 
 
 def catalogued(name: Name) -> EmulatedModel | None:
@@ -107,12 +117,3 @@ def _catalogue() -> dict[str, str]:
 def _name_in(line: str) -> str:
     facts = json.loads(line)
     return f"{facts['family']}:{facts['tag']}".lower()
-
-
-def is_name(raw: str) -> bool:
-    """Whether a server would take that for a model name."""
-    try:
-        Name.parse(raw)
-    except InvalidName:
-        return False
-    return True

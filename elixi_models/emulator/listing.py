@@ -1,4 +1,5 @@
 """The routes that only read: tags, ps, show, version and their like."""
+
 from __future__ import annotations
 
 import json
@@ -104,18 +105,15 @@ def v1_model(machine: Machine, call: Call) -> Answer:
 
 
 def registry(machine: Machine, call: Call) -> Answer:
-    """The registry's own manifests and small blobs, under `/v2/<namespace>/<model>/`."""
+    """The registry's own manifests, under `/v2/<namespace>/<model>/manifests/<tag>`."""
     parts = call.path.split("/")[2:]
-    if len(parts) != 4 or parts[2] not in ("manifests", "blobs"):
+    if len(parts) != 4 or parts[2] != "manifests":
         return _registry_error(404, "NAME_UNKNOWN", "repository name not known to registry")
-    namespace, model, kind, reference = parts
     try:
-        name = Name.parse(f"{namespace}/{model}:{reference if kind == 'manifests' else 'latest'}")
+        name = Name.parse("{0}/{1}:{3}".format(*parts))
     except InvalidName:
         return _registry_error(404, "NAME_UNKNOWN", "repository name not known to registry")
-    if kind == "blobs":
-        return _blob(machine, name, reference)
-    fault = machine.faults.pull_fault(name.shown)
+    fault = machine.faults.pull_fault(name.shown, take=False)
     if fault and fault.kind in ("registry-down", "offline"):
         return _registry_error(503, "UNAVAILABLE", "service unavailable")
     if fault and fault.kind.startswith("manifest-"):
@@ -212,13 +210,6 @@ def _modelfile(machine: Machine, entry: Installed) -> str:
     lines += [f"PARAMETER {name} {value}" for name, value in _parameter_values(model)]
     lines += [f'LICENSE """{model.license}"""'] if model.license else []
     return "\n".join(lines) + "\n"
-
-
-def _blob(machine: Machine, name: Name, reference: str) -> Answer:
-    blob = machine.library.blob(name, reference.removeprefix("sha256:"))
-    if blob is None or blob.text is None:
-        return _registry_error(404, "BLOB_UNKNOWN", "blob unknown to registry")
-    return Plain(blob.text.encode(), content_type="application/octet-stream")
 
 
 def _registry_error(status: int, code: str, message: str) -> Answer:

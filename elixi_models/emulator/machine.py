@@ -1,4 +1,5 @@
 """All that one emulated server holds, and the names it resolves."""
+
 from __future__ import annotations
 
 import functools

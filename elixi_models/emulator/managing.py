@@ -1,4 +1,5 @@
 """The routes that change what is installed: pull, create, copy, delete."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

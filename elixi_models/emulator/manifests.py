@@ -1,4 +1,5 @@
 """Manifests and layers: what a model consists of, and the digests that follow from it."""
+
 from __future__ import annotations
 
 import functools
@@ -18,12 +19,11 @@ _LAYER_TYPE = "application/vnd.ollama.image."
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A blob of a model; only small ones have their text."""
+    """A blob of a model: figures only, it has no bytes."""
 
     kind: str
     digest: str
     size: int
-    text: str | None = None
 
     @property
     def described(self) -> dict[str, str | int]:
@@ -74,16 +74,11 @@ class Manifest:
 def manifest_of(model: EmulatedModel) -> Manifest:
     """The manifest that a model's facts lead to; equal facts, equal digests."""
     texts = tuple(_text_layers(model))
-    weights = model.weights_digest or _weights_digest(model)
+    weights = _weights_digest(model)
     config = _text_layer("config", _config_text(model, weights, texts))
     rest = config.size + sum(layer.size for layer in texts)
     size = pathlib.Path(model.gguf).stat().st_size if model.gguf else max(model.size_bytes - rest, 1)
     return Manifest((Layer("model", weights, size), *texts), config)
-
-
-def parameters_text(model: EmulatedModel) -> str:
-    """A model's parameters as the JSON of its layer."""
-    return json.dumps(dict(model.parameters), sort_keys=True)
 
 
 def _text_layers(model: EmulatedModel) -> Iterator[Layer]:
@@ -91,33 +86,37 @@ def _text_layers(model: EmulatedModel) -> Iterator[Layer]:
         "template": model.template,
         "license": model.license,
         "system": model.system,
-        "params": parameters_text(model) if model.parameters else None,
+        "params": json.dumps(dict(model.parameters), sort_keys=True) if model.parameters else None,
     }
     return (_text_layer(kind, text) for kind, text in texts.items() if text)
 
 
 def _text_layer(kind: str, text: str) -> Layer:
     data = text.encode()
-    return Layer(kind, hashlib.sha256(data).hexdigest(), len(data), text)
+    return Layer(kind, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _config_text(model: EmulatedModel, weights: str, layers: tuple[Layer, ...]) -> str:
-    return json.dumps({
-        "model_format": "gguf",
-        "model_family": model.family,
-        "model_families": [model.family],
-        "model_type": model.parameter_size,
-        "file_type": model.quantization,
-        "architecture": "amd64",
-        "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{d}" for d in (weights, *(x.digest for x in layers))]},
-    })
+    return json.dumps(
+        {
+            "model_format": "gguf",
+            "model_family": model.family,
+            "model_families": [model.family],
+            "model_type": model.parameter_size,
+            "file_type": model.quantization,
+            "architecture": "amd64",
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{d}" for d in (weights, *(x.digest for x in layers))]},
+        }
+    )
 
 
 def _weights_digest(model: EmulatedModel) -> str:
     if model.gguf:
         path = pathlib.Path(model.gguf).resolve()
         return _file_digest(path, path.stat().st_mtime_ns)
+    if model.weights_digest:
+        return model.weights_digest
     facts = (Name.parse(model.name).key, model.size_bytes, model.parameter_size, model.quantization)
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 

@@ -1,10 +1,11 @@
 """The facts of a model that can be installed."""
+
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Answers = str | Mapping[str, str] | Callable[[str], str] | None
@@ -18,7 +19,7 @@ class EmulatedModel:
     """A model as the emulator knows it. Only the name is needed; everything else has a plausible default.
 
     `answers` says what a scripted model replies: a text, a mapping from (a part of) the prompt to a text, or a function
-    of the prompt. `thinking` is what it thinks before that, if `capabilities` has thinking. `broken` damages the file:
+    of the prompt. `thinking` is what it thinks before that, or True for some words. `broken` damages the file:
     `"truncated"` fails at load, `"missing"` is as if the file had been removed. `gguf` names real weights, which then
     answer for themselves. `remote` is the host of a cloud model, which is listed but never loaded. `load_seconds`
     overrides the emulator's own; `memory_bytes` is what `/api/ps` then tells, on any version. `model_info` adds to what
@@ -37,7 +38,7 @@ class EmulatedModel:
     prefill_tokens_per_s: float = 4000.0
     load_seconds: float | None = None
     answers: Answers = None
-    thinking: str = ""
+    thinking: str | bool = ""
     template: str | None = CHAT_TEMPLATE
     system: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +51,12 @@ class EmulatedModel:
     broken: Literal["truncated", "missing"] | None = None
     remote: str | None = None
     parent: str = ""
+
+    def __post_init__(self) -> None:
+        if self.thinking is True:
+            object.__setattr__(self, "thinking", "Let me think about that. ")
+        if self.thinking and "thinking" not in self.capabilities:
+            object.__setattr__(self, "capabilities", (*self.capabilities, "thinking"))
 
     @property
     def is_embedder(self) -> bool:
@@ -66,6 +73,13 @@ def count_of(shown: str) -> int:
     """`"1.2B"` as a number; 0 for what is none."""
     found = re.fullmatch(r"([\d.]+)([KMBT])?", shown.strip().upper())
     return int(float(found[1]) * _SCALE.get(found[2] or "", 1.0)) if found else 0
+
+
+def with_weights(model: EmulatedModel, file: str | os.PathLike[str]) -> EmulatedModel:
+    """The model with the weights of a GGUF file, whose name often tells their quantization."""
+    stated = re.search(r"\b(I?Q\d\w*|B?F16|F32)\b", os.path.basename(file).replace("-", " "), re.IGNORECASE)
+    quantization = stated[1].upper() if stated else model.quantization
+    return replace(model, gguf=file, size_bytes=os.path.getsize(file), quantization=quantization)
 
 
 def invented(name: str) -> EmulatedModel:

@@ -1,4 +1,5 @@
 """Model names as an Ollama server reads them: parsing, the shown form, and when two names mean the same model."""
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """Pulls: what a server says while it downloads a model, and what it keeps when that ends early."""
+
 from __future__ import annotations
 
 import hashlib
@@ -6,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from .errors import Refusal
@@ -16,13 +16,13 @@ from .library import Library
 from .manifests import Layer, Manifest, manifest_of
 from .models import EmulatedModel
 from .names import Name
+from .obstacles import Cutting, DiskFull, Obstacle
 from .scheduler import Aborted
 from .transfers import Pace, Transfer
 from .versions import Version
 
 TICK_S = 0.06
 _HASHED_PER_S = 1.7e9
-_RETRIES_END_S = tuple(accumulate((1, 2, 4, 8, 16, 32)))
 
 Line = dict[str, Any]
 
@@ -58,6 +58,8 @@ class Pulls:
     models_dir: str
     time_scale: float = 1.0
     pacing: Pacing = field(default_factory=Pacing)
+    halted: threading.Event = field(default_factory=threading.Event)
+    """Set while the server is down."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _transfers: dict[str, Transfer] = field(default_factory=dict)
     _landed: set[str] = field(default_factory=set)
@@ -183,8 +185,10 @@ class Pulls:
         finally:
             transfer.leave()
         with self._lock:
-            self._landed.add(blob.digest)
             self._transfers.pop(blob.digest, None)
+            # Somebody who waited for it too may have installed it by now.
+            if not self.disk.has_blob(blob.digest):
+                self._landed.add(blob.digest)
 
     def _obstacle(self, transfer: Transfer, fault: PullFault | None) -> Obstacle:
         path = f"{self.models_dir}/blobs/sha256-{transfer.digest}-partial"
@@ -206,8 +210,9 @@ class Pulls:
         return free - sum(other.bytes_so_far() for other in self._all() if other is not transfer)
 
     def _verify(self, fresh: list[Layer], fault: PullFault | None) -> None:
-        if fresh:
-            time.sleep(self.pacing.verifying_s(sum(blob.size for blob in fresh), self.time_scale))
+        size = sum(blob.size for blob in fresh)
+        if fresh and self.halted.wait(self.pacing.verifying_s(size, self.time_scale)):
+            raise Aborted
         if fresh and fault and fault.kind == "corrupt":
             with self._lock:
                 self._landed.discard(fresh[0].digest)
@@ -221,57 +226,6 @@ class Pulls:
         with self._lock:
             self._landed -= {blob.digest for blob in entry.manifest.blobs}
         return before is not None and any(not self.disk.has_blob(blob.digest) for blob in before.manifest.blobs)
-
-
-@dataclass(eq=False, slots=True)
-class Obstacle:
-    """What stands in a transfer's way: here nothing."""
-
-    transfer: Transfer
-
-    def apply(self) -> None:
-        """Hold the bytes up, before each line."""
-
-    def give_up(self) -> None:
-        """Raise the server's `Refusal` once it would give up, after each line."""
-
-
-@dataclass(eq=False, slots=True)
-class DiskFull(Obstacle):
-    """No room beyond some bytes."""
-
-    room: int
-    path: str
-
-    def apply(self) -> None:
-        self.transfer.hold_at(self.room)
-
-    def give_up(self) -> None:
-        if self.transfer.bytes_so_far() >= self.room:
-            raise Refusal(500, f"write {self.path}: no space left on device")
-
-
-@dataclass(eq=False, slots=True)
-class Cutting(Obstacle):
-    """Connections break; each retry of the server brings a little more, until it gives up."""
-
-    scale: float
-    began: float = field(default_factory=time.monotonic)
-    at_start: int = 0
-
-    def __post_init__(self) -> None:
-        self.at_start = self.transfer.bytes_so_far()
-
-    def apply(self) -> None:
-        tries = 1 + sum(self._elapsed() >= end for end in _RETRIES_END_S)
-        self.transfer.hold_at(self.at_start + tries * self.transfer.total // 30)
-
-    def give_up(self) -> None:
-        if self._elapsed() >= _RETRIES_END_S[-1]:
-            raise Refusal(500, "max retries exceeded: unexpected EOF")
-
-    def _elapsed(self) -> float:
-        return (time.monotonic() - self.began) / self.scale
 
 
 def _progress(blob: Layer, completed: int) -> Line:

@@ -1,4 +1,5 @@
 """Which function answers which path and method."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -71,5 +72,3 @@ def _methods(version: Version, path: str) -> dict[str, Found]:
         return {}
     ways = {"GET": Found(route)}
     return {**ways, "HEAD": Found(route)} if path in _HEADS else ways
-
-

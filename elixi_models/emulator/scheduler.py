@@ -1,4 +1,5 @@
 """Which models are loaded, who may use them, and when they go."""
+
 from __future__ import annotations
 
 import contextlib

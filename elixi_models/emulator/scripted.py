@@ -1,4 +1,5 @@
 """The engine behind a loaded model: the interface, and the engine whose answers and speeds are scripted."""
+
 from __future__ import annotations
 
 import json
@@ -135,7 +136,7 @@ class ScriptedEngine:
 
     def _thoughts(self, ask: Ask) -> list[str]:
         wanted = "thinking" in self._model.capabilities and ask.options.get("think") is not False
-        return tokens_of(self._model.thinking) if wanted else []
+        return tokens_of(str(self._model.thinking or "")) if wanted else []
 
     def _answer(self, ask: Ask) -> str:
         text = _scripted_answer(self._model, question_of(ask))

@@ -1,11 +1,14 @@
 """The HTTP of the emulator: connections, bodies, streams, and the faults that happen to them."""
+
 from __future__ import annotations
 
 import contextlib
 import http.server
 import json
 import logging
+import os
 import socket
+import socketserver
 import sys
 import threading
 from collections import deque
@@ -22,7 +25,6 @@ from .scheduler import Aborted
 
 _LOG = logging.getLogger(__name__)
 _BUFFERED = 2048
-_KEPT_REQUESTS = 1000
 
 
 class Received(NamedTuple):
@@ -41,7 +43,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Listens on one port; `close` leaves no thread and no socket behind."""
 
     daemon_threads = True
-    allow_reuse_address = True
+    allow_reuse_address = os.name == "posix"
     request_queue_size = 256
 
     def __init__(self, address: tuple[str, int], machine: Machine, received: deque[Received], latency_s: float) -> None:
@@ -55,6 +57,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.watch = DisconnectWatch()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="emulator-accept", daemon=True)
         self._thread.start()
+
+    def server_bind(self) -> None:
+        """Bind without looking the machine's name up, which can take seconds."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, which `close` knows of."""
@@ -104,8 +111,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         """Answer one request."""
-        raw = self._read_body()
         path = self.path.partition("?")[0]
+        try:
+            raw = self._read_body()
+        except ValueError:
+            self.close_connection = True
+            self._write_whole(400, b"400 Bad Request", "text/plain; charset=utf-8", {})
+            return
         self.server.received.append(Received(self.command, path, _value(raw)))
         with self.server.watch.watching(self.connection) as abort:
             try:
@@ -144,7 +156,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return b"".join(self._chunks())
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        if length < 0:
+            raise ValueError(length)
+        return self.rfile.read(length)
 
     def _chunks(self) -> Iterator[bytes]:
         while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
@@ -164,10 +179,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _write_whole(self, status: int, body: bytes, content_type: str | None, headers: Mapping[str, str]) -> None:
         chunked = len(body) > _BUFFERED and (content_type or "").startswith("application/json")
         self._begin(status, content_type, headers, None if chunked else len(body))
+        if self.command == "HEAD":
+            return
         if chunked:
             self._write_chunk(body)
             self.wfile.write(b"0\r\n\r\n")
-        elif self.command != "HEAD":
+        else:
             self.wfile.write(body)
 
     def _write_lines(self, lines: Iterator[Mapping[str, Any]], path: str) -> None:

@@ -1,4 +1,5 @@
 """A blob on its way from the registry: figures only, no byte is moved."""
+
 from __future__ import annotations
 
 import threading

@@ -1,4 +1,5 @@
 """What differs from one version of Ollama to the next, as data."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,24 +31,28 @@ _PULL_FIRST = Told(404, 'model "{name}" not found, try pulling it first')
 _DELETE_INVALID = Told(400, 'name "{name}" is invalid')
 _COPY_INVALID = Told(400, 'source "{name}" is invalid')
 
-_NEW_NAMES: Mapping[str, NameErrors] = MappingProxyType({
-    "generate": NameErrors(_NOT_FOUND, _INVALID, _NOT_FOUND),
-    "chat": NameErrors(_REQUIRED, _INVALID, _NOT_FOUND),
-    "embed": NameErrors(_NOT_FOUND, _INVALID, _PULL_FIRST),
-    "show": NameErrors(_REQUIRED, _INVALID, _NOT_FOUND),
-    "pull": NameErrors(_INVALID, _INVALID, _INVALID),
-    "create": NameErrors(_INVALID, _INVALID, _INVALID),
-    "delete": NameErrors(_REQUIRED, _DELETE_INVALID, _NOT_FOUND),
-    "copy": NameErrors(_COPY_INVALID, _COPY_INVALID, Told(404, 'model "{name}" not found')),
-})
-_OLD_NAMES: Mapping[str, NameErrors] = MappingProxyType({
-    **_NEW_NAMES,
-    "generate": NameErrors(_NOT_FOUND, _NOT_FOUND, _NOT_FOUND),
-    "chat": NameErrors(_REQUIRED, _REQUIRED, _PULL_FIRST),
-    "embed": NameErrors(_PULL_FIRST, _PULL_FIRST, _PULL_FIRST),
-    "show": NameErrors(_REQUIRED, Told(500, "invalid model path"), _NOT_FOUND),
-    "delete": NameErrors(_DELETE_INVALID, _DELETE_INVALID, _NOT_FOUND),
-})
+_NEW_NAMES: Mapping[str, NameErrors] = MappingProxyType(
+    {
+        "generate": NameErrors(_NOT_FOUND, _INVALID, _NOT_FOUND),
+        "chat": NameErrors(_REQUIRED, _INVALID, _NOT_FOUND),
+        "embed": NameErrors(_NOT_FOUND, _INVALID, _PULL_FIRST),
+        "show": NameErrors(_REQUIRED, _INVALID, _NOT_FOUND),
+        "pull": NameErrors(_INVALID, _INVALID, _INVALID),
+        "create": NameErrors(_INVALID, _INVALID, _INVALID),
+        "delete": NameErrors(_REQUIRED, _DELETE_INVALID, _NOT_FOUND),
+        "copy": NameErrors(_COPY_INVALID, _COPY_INVALID, Told(404, 'model "{name}" not found')),
+    }
+)
+_OLD_NAMES: Mapping[str, NameErrors] = MappingProxyType(
+    {
+        **_NEW_NAMES,
+        "generate": NameErrors(_NOT_FOUND, _NOT_FOUND, _NOT_FOUND),
+        "chat": NameErrors(_REQUIRED, _REQUIRED, _PULL_FIRST),
+        "embed": NameErrors(_PULL_FIRST, _PULL_FIRST, _PULL_FIRST),
+        "show": NameErrors(_REQUIRED, Told(500, "invalid model path"), _NOT_FOUND),
+        "delete": NameErrors(_DELETE_INVALID, _DELETE_INVALID, _NOT_FOUND),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

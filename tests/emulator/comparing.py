@@ -1,4 +1,5 @@
 """Whether two exchanges are alike: status, content type, keys, types, fixed words, and the order and form of lines."""
+
 from __future__ import annotations
 
 import itertools
@@ -8,10 +9,23 @@ from collections.abc import Iterator
 from typing import Any
 
 HEADERS = ("content-type", "allow")
-WORDS = frozenset({
-    "error", "status", "done", "done_reason", "role", "object", "owned_by", "format", "name", "model", "id",
-    "disabled", "source",
-})
+WORDS = frozenset(
+    {
+        "error",
+        "status",
+        "done",
+        "done_reason",
+        "role",
+        "object",
+        "owned_by",
+        "format",
+        "name",
+        "model",
+        "id",
+        "disabled",
+        "source",
+    }
+)
 """Keys whose values are part of the contract; those of all others are figures, dates, digests or what a model wrote."""
 NAMED = ("name", "id", "model")
 MASKS = (

@@ -1,4 +1,5 @@
 """Every recorded case played again, in the order and from the state in which it was recorded."""
+
 from __future__ import annotations
 
 import threading
@@ -18,21 +19,62 @@ FULL_SIZE = 739_313_303
 DEADLINE_S = 20.0
 
 BASICS = (
-    "root", "root-head", "version", "status", "tags", "ps-empty", "unknown-path", "wrong-method", "delete-wrong-method",
-    "recommendations", "v1-models", "forbidden-host", "forbidden-origin", "allowed-origin",
-    *(f"show-{name}" for name in ("chat", "embed", "slow", "missing", "invalid", "empty", "traversal", "long", "upper")),
-    *(f"name-{task}-{name}" for task in ("generate", "chat", "embed") for name in ("none", "empty", "invalid", "missing")),
+    "root",
+    "root-head",
+    "version",
+    "status",
+    "tags",
+    "ps-empty",
+    "unknown-path",
+    "wrong-method",
+    "delete-wrong-method",
+    "recommendations",
+    "v1-models",
+    "forbidden-host",
+    "forbidden-origin",
+    "allowed-origin",
+    *(
+        f"show-{name}"
+        for name in ("chat", "embed", "slow", "missing", "invalid", "empty", "traversal", "long", "upper")
+    ),
+    *(
+        f"name-{task}-{name}"
+        for task in ("generate", "chat", "embed")
+        for name in ("none", "empty", "invalid", "missing")
+    ),
     *(f"name-pull-{name}" for name in ("none", "empty", "invalid")),
     *(f"name-copy-{name}" for name in ("none", "empty", "invalid", "missing")),
     *(f"name-delete-{name}" for name in ("none", "invalid", "missing")),
-    "body-missing", "body-broken", "body-cut", "body-wrong-type",
+    "body-missing",
+    "body-broken",
+    "body-cut",
+    "body-wrong-type",
 )
 INFERENCE = (
-    "load", "load-again", "load-by-chat", "generate-stream", "generate", "generate-cached-prompt", "chat-stream", "chat",
-    "chat-tools-unsupported", "chat-think-unsupported", "generate-stop-natural", "generate-bad-option",
-    "generate-unknown-option", "generate-bad-keep-alive", "generate-json-format", "keep-alive-forever",
-    "reload-on-num-ctx", "embed", "embed-empty", "embed-by-chat-model", "generate-on-embedder", "chat-on-embedder",
-    "load-second", "load-slow",
+    "load",
+    "load-again",
+    "load-by-chat",
+    "generate-stream",
+    "generate",
+    "generate-cached-prompt",
+    "chat-stream",
+    "chat",
+    "chat-tools-unsupported",
+    "chat-think-unsupported",
+    "generate-stop-natural",
+    "generate-bad-option",
+    "generate-unknown-option",
+    "generate-bad-keep-alive",
+    "generate-json-format",
+    "keep-alive-forever",
+    "reload-on-num-ctx",
+    "embed",
+    "embed-empty",
+    "embed-by-chat-model",
+    "generate-on-embedder",
+    "chat-on-embedder",
+    "load-second",
+    "load-slow",
 )
 FILES = ("copy", "copy-onto-itself", "create-alias")
 
@@ -162,17 +204,13 @@ class Player:
             leaving = client.send(self.cases["abort-load"]["request"], timeout=0.2)
             until(lambda: not ollama.loading)
             yield "abort-load", {**leaving, "then": self.after(client, "abort-load")}
-            killed = self._broken_off(ollama, client, "runner-killed", lambda: ollama.kill_runner(CHAT))
+            killed = self._broken_off(client, "runner-killed", lambda: ollama.kill_runner(CHAT))
             yield "runner-killed", {**killed, "then": self.after(client, "runner-killed")}
-            yield "server-killed", self._broken_off(ollama, client, "server-killed", ollama.go_down)
+            yield "server-killed", self._broken_off(client, "server-killed", ollama.go_down)
 
-    def _broken_off(self, ollama: OllamaEmulator, client: Client, case: str, kill: Callable[[], None]) -> Exchange:
+    def _broken_off(self, client: Client, case: str, kill: Callable[[], None]) -> Exchange:
         client.post("/api/generate", {"model": CHAT, "stream": False})
-        with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(client.send, self.cases[case]["request"])
-            until(lambda: ollama.answering == [CHAT])
-            kill()
-            exchange = reading.result()
+        exchange = client.send(self.cases[case]["request"], on_line=lambda number: kill() if number == 20 else None)
         exchange["response"]["lines"] = exchange["response"]["lines"][-3:]
         return exchange
 

@@ -1,4 +1,5 @@
 """The emulator against the recorded answers of three real servers."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,8 @@
 """Pack a folder of recorded cases (`<server>/<case>.json`) into one file a server, as the tests read them.
 
-    pack.py FOLDER
+pack.py FOLDER
 """
+
 import gzip
 import json
 import pathlib
