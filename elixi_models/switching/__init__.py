@@ -1,0 +1,1 @@
+"""Which model answers chat, and the two-phase way from one to the next."""
