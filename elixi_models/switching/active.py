@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .. import names
 from ..errands import Errand
 from ..errors import InvalidRequest, StoreUnavailable
+from ..inventory import ServerView
 from ..names import ModelName
 from ..records import ActiveModel
 from ..settings import Settings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("elixi_models.switching")
 _STORE_WAIT_S = 2.0
-_FIRST_READ_WAIT_S = 30.0
 
 
 class ActiveChoice:
@@ -61,6 +61,7 @@ class ActiveChoice:
         self._brain_seen: str | None = None
         self._brain_configured: str | None = None
         follower.watch_preference(self.key, self._follow)
+        observer.subscribe(self._observed)
 
     @property
     def current(self) -> ActiveModel:
@@ -72,20 +73,10 @@ class ActiveChoice:
         return ActiveModel(self._exact(name) if name else None, since_s=self._started_s)
 
     def restore(self) -> None:
-        """Bring the stored choice back and give the brain its exact name; in the background, returns at once."""
-        Errand("restore", self._restore)
-
-    def _restore(self) -> None:
-        self._follower.first_read.wait(_FIRST_READ_WAIT_S)
+        """Bring back a stored choice that is known already; one that is read later comes by itself. Does not wait."""
         stored = self._follower.preference(self.key)
         if stored is not None:
             self._follow(stored)
-            return
-        self.notice_brain()
-        model = self._observer.refresh().find(self.current.model or "")
-        with self._lock:
-            if model is not None and self._active is None:
-                self._set_brain(model.name)
 
     def commit(self, model: str, *, user: str | None = None) -> ActiveModel:
         """Make an installed model the active one: the store first (at most 2 s), then the brain, then `on_switched`.
@@ -121,6 +112,15 @@ class ActiveChoice:
         on_switched = self._on_switched
         if on_switched is not None:
             Errand("switched", lambda: on_switched(active))
+
+    def _observed(self, view: ServerView) -> None:
+        """While nothing is chosen, give the brain its model's exact tag: the host compares names by prefix."""
+        self.notice_brain()
+        with self._lock:
+            name = self._configured() and self._brain.model()
+            model = view.find(name) if name else None
+            if model is not None and self._active is None and self._follower.first_read.is_set():
+                self._set_brain(model.name)
 
     def reset_after_fork(self) -> None:
         """In a forked child: a lock of its own; what is known stays."""

@@ -40,6 +40,14 @@ class Server:
         self._at_once = 0
         self._gates: dict[str, threading.Event] = {}
         self._changed = threading.Condition()
+        self.listeners: list[Callable[[ServerView], None]] = []
+
+    def subscribe(self, listener: Callable[[ServerView], None]) -> None:
+        self.listeners.append(listener)
+
+    def look(self) -> None:
+        for listener in self.listeners:
+            listener(self.view)
 
     def hold(self, name: str) -> None:
         self._gates[name] = threading.Event()

@@ -150,21 +150,49 @@ def test_a_version_without_a_model_is_passed_over(start: Any, shelf: Any):
     assert process.active.current.model == "a:latest"
 
 
-def test_restore_gives_the_brain_its_exact_tag(start: Any, make_brain: Any, server: Any):
+def test_a_look_gives_the_brain_its_exact_tag(start: Any, make_brain: Any, server: Any):
     """The host's `is_available` is a prefix test; the exact tag makes it true for the right model only."""
     process = start(brain=make_brain("a"))
-    process.follower.first_read.set()
-    process.active._restore()
-    assert process.brain.value == "a:latest"
-    assert process.switched == []
+    process.follower.look()
+    server.look()
+    assert (process.brain.value, process.switched) == ("a:latest", [])
+    server.look()
+    assert process.brain.history == ["a:latest"]
 
 
-def test_restore_leaves_a_brain_alone_whose_model_is_not_there(start: Any, make_brain: Any):
-    """Nothing is invented for a model that is not installed."""
-    process = start(brain=make_brain("mistral"))
-    process.follower.first_read.set()
-    process.active._restore()
+def test_a_look_before_the_store_was_read_touches_no_brain(start: Any, make_brain: Any, server: Any):
+    """The stored choice may say otherwise."""
+    process = start(brain=make_brain("a"))
+    server.look()
     assert process.brain.history == []
+
+
+def test_a_look_leaves_a_brain_alone_whose_model_is_not_there(start: Any, make_brain: Any, server: Any):
+    """Nothing is invented for a model that is not installed, nor for a brain that is not there."""
+    process, without = start(brain=make_brain("mistral")), start()
+    process.follower.look()
+    without.follower.look()
+    server.look()
+    assert (process.brain.history, without.brain.history) == ([], [])
+
+
+def test_a_look_leaves_a_chosen_model_alone(start: Any, make_brain: Any, server: Any):
+    """With a choice the brain follows that."""
+    process = start(brain=make_brain("a"))
+    process.active.commit("b:7b")
+    server.look()
+    assert process.brain.history == ["b:7b"]
+
+
+def test_a_look_takes_an_assignment_for_a_switch_first(start: Any, make_brain: Any, server: Any, shelf: Any):
+    """An assignment just before a look is not lost under the exact tag."""
+    process = start(brain=make_brain("b:7b"))
+    process.follower.look()
+    server.look()
+    process.brain.value = "a"
+    server.look()
+    assert process.told.wait(10)
+    assert (shelf.models, process.brain.value) == (["a:latest"], "a:latest")
 
 
 def test_restore_takes_a_choice_that_is_already_known(start: Any, make_brain: Any):
@@ -172,17 +200,15 @@ def test_restore_takes_a_choice_that_is_already_known(start: Any, make_brain: An
     start(configured="a").active.commit("b:7b")
     again = start(configured="a", brain=make_brain("a"))
     again.follower._known = again.follower.shelf.versions[-1]
-    again.follower.first_read.set()
-    again.active._restore()
+    again.active.restore()
     assert again.brain.value == "b:7b"
 
 
-def test_restore_returns_at_once(start: Any):
-    """The store may not have answered yet; the first request does not wait for it."""
+def test_restore_does_not_wait_for_the_store(start: Any):
+    """It may not have answered yet; until then the configuration counts."""
     process = start(configured="a")
     process.active.restore()
     assert process.active.current.model == "a:latest"
-    process.follower.first_read.set()
 
 
 def test_an_assignment_of_brain_model_is_a_switch(start: Any, shelf: Any, make_brain: Any):
