@@ -27,6 +27,8 @@ WORDS = frozenset(
     }
 )
 """Keys whose values are part of the contract; those of all others are figures, dates, digests or what a model wrote."""
+SIZES = frozenset({"size", "size_vram"})
+"""Figures that a server may not know, and then says 0."""
 NAMED = ("name", "id", "model")
 MASKS = (
     (re.compile(r"[0-9a-f]{64}"), "<digest>"),
@@ -57,6 +59,7 @@ def form_of(response: dict[str, Any]) -> dict[str, Any]:
     form: dict[str, Any] = {"status": response["status"]}
     form["headers"] = {name: response["headers"].get(name) for name in HEADERS}
     if "lines" in response:
+        form["headers"]["transfer-encoding"] = response["headers"].get("transfer-encoding")
         form["lines"] = list(_runs(response["lines"]))
     elif "text" in response:
         form["text"] = masked(response["text"])
@@ -73,6 +76,8 @@ def shape(value: Any, key: str = "") -> Any:
         return _list_shape(value, key)
     if key in WORDS:
         return masked(value) if isinstance(value, str) else value
+    if key in SIZES and type(value) is int:
+        return "size" if value else "no size"
     return type(value).__name__
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from elixi_models.testing import OllamaEmulator
 
-from .servers import Client, emulator, models, recorded
+from .servers import Client, emulator, freshened, models, recorded
 
 Exchange = dict[str, Any]
 Played = Iterator[tuple[str, Exchange]]
 
-SLOW, OTHER, CHAT, EMBED = "random-1b:latest", "smollm2:135m-q8_0", "smollm2:135m", "tiny-embed:latest"
 FULL_SIZE = 739_313_303
 DEADLINE_S = 20.0
 
@@ -80,15 +79,17 @@ FILES = ("copy", "copy-onto-itself", "create-alias")
 
 
 class Player:
-    """Plays the cases of one version."""
+    """Plays the cases of one version, under the recorded names or under fresh ones."""
 
-    def __init__(self, number: str) -> None:
+    def __init__(self, number: str, *, fresh: bool = False) -> None:
         self.number = number
-        self.cases = recorded(number)
+        self.fresh = fresh
+        self.cases = recorded(number, fresh=fresh)
+        self.chat, self.other, self.slow, self.embed = (model.name for model in models(number, fresh=fresh))
 
     def all(self) -> Played:
         """Every case, each with the exchange that came of it."""
-        with emulator(self.number) as ollama:
+        with emulator(self.number, fresh=self.fresh) as ollama:
             client = Client(ollama)
             yield from self.sequence(client, (*BASICS, *INFERENCE))
             yield from self._endings(client)
@@ -119,35 +120,35 @@ class Player:
         yield "abort-generate", self.play(client, "abort-generate", lines=3)
         first = client.send(self.cases["unload"]["request"])
         early = client.send({"method": "GET", "path": "/api/ps"})
-        until(lambda: OTHER not in [model["name"] for model in client.ps()])
+        until(lambda: self.other not in [model["name"] for model in client.ps()])
         yield "unload", {**first, "then": [early, client.send({"method": "GET", "path": "/api/ps"})]}
         yield from self.sequence(client, ("unload-not-loaded", "unload-missing", "huge-context"))
 
     def _deletions(self, client: Client) -> Played:
-        client.post("/api/generate", {"model": "copied", "stream": False})
+        client.post("/api/generate", {"model": freshened("copied") if self.fresh else "copied", "stream": False})
         yield from self.sequence(client, ("delete-while-loaded", "delete", "delete-again"))
 
     def _pulls(self, ollama: OllamaEmulator, client: Client) -> Played:
-        delete(client, SLOW)
+        delete(client, self.slow)
         ollama.set_pull_rate(FULL_SIZE / 0.1)
         yield "pull-fresh", self.play(client, "pull-fresh")
         ollama.set_pull_rate(None)
         yield "pull-up-to-date", self.play(client, "pull-up-to-date")
         for case in ("pull-small-unlimited", "pull-no-stream"):
-            delete(client, EMBED)
+            delete(client, self.embed)
             yield case, self.play(client, case)
         yield from self.sequence(client, ("pull-unknown-model", "pull-unknown-tag", "pull-unknown-no-stream"))
-        delete(client, SLOW)
+        delete(client, self.slow)
         ollama.set_pull_rate(FULL_SIZE / 0.2)
         yield "pull-cancel-resume", self.play(client, "pull-cancel-resume", lines=10)
         yield "pull-twice-at-once", self._twice()
 
     def _twice(self) -> Exchange:
         request = self.cases["pull-twice-at-once"]["request"]
-        with emulator(self.number, time_scale=0.2) as ollama:
+        with emulator(self.number, fresh=self.fresh, time_scale=0.2) as ollama:
             ollama.set_pull_rate(FULL_SIZE / 0.2)
             client = Client(ollama)
-            delete(client, SLOW)
+            delete(client, self.slow)
             return self._two_pulls(client, request)
 
     def _two_pulls(self, client: Client, request: Exchange) -> Exchange:
@@ -160,10 +161,10 @@ class Player:
         for status in (401, 403, 412, 429, 500, 503):
             ollama.break_pull(f"manifest-{status}", text="local fault")
             yield f"pull-manifest-{status}", self.play(client, f"pull-manifest-{status}")
-        delete(client, EMBED)
+        delete(client, self.embed)
         ollama.break_pull("corrupt")
         yield "pull-corrupt", self.play(client, "pull-corrupt")
-        delete(client, OTHER)
+        delete(client, self.other)
         ollama.break_pull("stall")
         yield "pull-stall", self.play(client, "pull-stall", lines=20)
         until(lambda: not ollama.pulling)
@@ -174,13 +175,15 @@ class Player:
         yield "pull-registry-down", self.play(client, "pull-registry-down")
 
     def _queue(self) -> Played:
-        with emulator(self.number, max_queue=1, max_loaded=1, time_scale=1.0, load_seconds=0.05) as ollama:
+        with emulator(
+            self.number, fresh=self.fresh, max_queue=1, max_loaded=1, time_scale=1.0, load_seconds=0.05
+        ) as ollama:
             client = Client(ollama)
-            client.post("/api/generate", {"model": CHAT, "stream": False})
-            story = {"model": CHAT, "prompt": "Tell a long story.", "options": {"num_predict": 60}}
+            client.post("/api/generate", {"model": self.chat, "stream": False})
+            story = {"model": self.chat, "prompt": "Tell a long story.", "options": {"num_predict": 60}}
             with ThreadPoolExecutor(7) as pool:
                 busy = pool.submit(client.post, "/api/generate", story)
-                until(lambda: ollama.answering == [CHAT])
+                until(lambda: ollama.answering == [self.chat])
                 yield "queue-full", self._crowd(client, pool, busy.result)
             yield "evicted", self.play(client, "evicted")
 
@@ -198,31 +201,41 @@ class Player:
         return {**finished[0], "then": [*finished[1:], client.send({"method": "GET", "path": "/api/ps"})]}
 
     def _deaths(self) -> Played:
-        slow = {"models": models(self.number, slow_load_s=30.0, speed=300.0), "time_scale": 1.0, "load_seconds": 0.02}
-        with emulator(self.number, **slow) as ollama:
+        slow = {
+            "models": models(self.number, fresh=self.fresh, slow_load_s=30.0, speed=300.0),
+            "time_scale": 1.0,
+            "load_seconds": 0.02,
+        }
+        with emulator(self.number, fresh=self.fresh, **slow) as ollama:
             client = Client(ollama)
             leaving = client.send(self.cases["abort-load"]["request"], timeout=0.2)
             until(lambda: not ollama.loading)
             yield "abort-load", {**leaving, "then": self.after(client, "abort-load")}
-            killed = self._broken_off(client, "runner-killed", lambda: ollama.kill_runner(CHAT))
+            killed = self._broken_off(client, "runner-killed", lambda: ollama.kill_runner(self.chat))
             yield "runner-killed", {**killed, "then": self.after(client, "runner-killed")}
             yield "server-killed", self._broken_off(client, "server-killed", ollama.go_down)
 
     def _broken_off(self, client: Client, case: str, kill: Callable[[], None]) -> Exchange:
-        client.post("/api/generate", {"model": CHAT, "stream": False})
+        client.post("/api/generate", {"model": self.chat, "stream": False})
         exchange = client.send(self.cases[case]["request"], on_line=lambda number: kill() if number == 20 else None)
         exchange["response"]["lines"] = exchange["response"]["lines"][-3:]
         return exchange
 
     def _broken_files(self) -> Played:
         for case, fault in (("load-truncated-file", "truncated"), ("load-missing-file", "missing")):
-            with emulator(self.number) as ollama:
-                ollama.break_file(OTHER, fault)
+            with emulator(self.number, fresh=self.fresh) as ollama:
+                ollama.break_file(self.other, fault)
                 ollama.break_pull("offline")
                 yield case, self.play(Client(ollama), case)
 
     def _small_disk(self) -> Played:
-        with emulator(self.number, models=[], library=models(self.number), disk_free_bytes=60_000_000) as ollama:
+        with emulator(
+            self.number,
+            fresh=self.fresh,
+            models=[],
+            library=models(self.number, fresh=self.fresh),
+            disk_free_bytes=60_000_000,
+        ) as ollama:
             ollama.set_pull_rate(1e9)
             yield from self.sequence(Client(ollama), ("tags-none", "pull-disk-full"))
 

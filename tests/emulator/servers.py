@@ -36,15 +36,38 @@ LONG = "Once upon a time there was a small model. " * 80
 SHORT = "The capital of France is Paris, which lies on the Seine, and it is a large town."
 
 
+FRESH = (
+    ("smollm2", "freshling"),
+    ("SMOLLM2", "FRESHLING"),
+    ("random-1b", "scribble-3b"),
+    ("tiny-embed", "minute-vectors"),
+    ("no-such-", "never-made-"),
+    ("copied", "duplicate"),
+    ("aliased", "nicknamed"),
+    ("capital of France", "largest town of Peru"),
+    ("long story", "tall tale"),
+    ("colours", "fruits"),
+)
+"""Names and words of the recordings, and others that nobody has recorded."""
+
+
+def freshened(text: str) -> str:
+    """The text with names and words that are in no recording."""
+    for old, new in FRESH:
+        text = text.replace(old, new)
+    return text
+
+
 @functools.cache
-def recorded(number: str) -> dict[str, dict[str, Any]]:
-    """Every recorded case of a server."""
-    return json.loads(gzip.decompress((RECORDINGS / f"{number}.json.gz").read_bytes()))  # type: ignore[no-any-return]
+def recorded(number: str, *, fresh: bool = False) -> dict[str, dict[str, Any]]:
+    """Every recorded case of a server, with fresh names if so wanted."""
+    text = gzip.decompress((RECORDINGS / f"{number}.json.gz").read_bytes()).decode()
+    return json.loads(freshened(text) if fresh else text)  # type: ignore[no-any-return]
 
 
-def models(number: str, *, slow_load_s: float = 0.5, speed: float = 200.0) -> list[EmulatedModel]:
-    """The four models that every recorded server had."""
-    smollm = {
+def models(number: str, *, fresh: bool = False, slow_load_s: float = 0.5, speed: float = 200.0) -> list[EmulatedModel]:
+    """The four models that every recorded server had, under fresh names if so wanted."""
+    smollm: dict[str, Any] = {
         "family": "llama",
         "parameter_size": "134.52M",
         "context_length": 8192,
@@ -54,45 +77,31 @@ def models(number: str, *, slow_load_s: float = 0.5, speed: float = 200.0) -> li
         "system": "You are a helpful AI assistant.",
         "parameters": {"stop": ["<|im_start|>", "<|im_end|>"]},
         "model_info": SMOLLM_INFO,
-        "answers": {"capital": SHORT if number == "0.24.0" else LONG, "": ""} | {"long story": LONG, "colours": LONG},
+        "answers": {"capital": SHORT if number == "0.24.0" else LONG, "largest": SHORT if number == "0.24.0" else LONG},
         "decode_tokens_per_s": speed,
     }
+    smollm["answers"] |= dict.fromkeys(("long story", "tall tale", "colours", "fruits"), LONG)
+    random = {"parameter_size": "1.3B", "template": TEMPLATE, "lists_lengths": False, "answers": LONG}
+    vectors = {"family": "bert", "template": None, "context_length": 512, "embedding_length": 128}
+    # The order of the digests decides who is evicted first, so it is as recorded.
+    facts: list[tuple[str, int, str, str, dict[str, Any]]] = [
+        ("smollm2:135m", 98_363_233, "Q4_1", "b1" * 32, smollm),
+        ("smollm2:135m-q8_0", 144_811_711, "Q8_0", "9c" * 32, smollm),
+        ("random-1b:latest", 739_313_303, "Q4_0", "b0" * 32, random | {"load_seconds": slow_load_s}),
+        ("tiny-embed:latest", 10_309_061, "F16", "c3" * 32, vectors | {"capabilities": ("embedding",)}),
+    ]
     return [
-        EmulatedModel("smollm2:135m", size_bytes=98_363_233, quantization="Q4_1", weights_digest="b1" * 32, **smollm),
         EmulatedModel(
-            "smollm2:135m-q8_0", size_bytes=144_811_711, quantization="Q8_0", weights_digest="9c" * 32, **smollm
-        ),
-        EmulatedModel(
-            "random-1b:latest",
-            size_bytes=739_313_303,
-            family="llama",
-            parameter_size="1.3B",
-            quantization="Q4_0",
-            template=TEMPLATE,
-            lists_lengths=False,
-            answers=LONG,
-            load_seconds=slow_load_s,
-            weights_digest="b0" * 32,
-        ),
-        EmulatedModel(
-            "tiny-embed:latest",
-            size_bytes=10_309_061,
-            family="bert",
-            parameter_size="4.77M",
-            quantization="F16",
-            context_length=512,
-            embedding_length=128,
-            template=None,
-            capabilities=("embedding",),
-            weights_digest="c3" * 32,
-        ),
+            freshened(name) if fresh else name, size_bytes=size, quantization=kind, weights_digest=digest, **rest
+        )
+        for name, size, kind, digest, rest in facts
     ]
 
 
-def emulator(number: str, **settings: Any) -> OllamaEmulator:
+def emulator(number: str, *, fresh: bool = False, **settings: Any) -> OllamaEmulator:
     """An emulator like the recorded server; its own times are a fiftieth of a real server's."""
     given = {
-        "models": models(number),
+        "models": models(number, fresh=fresh),
         "version": number,
         "models_dir": "/models",
         "time_scale": 0.02,
