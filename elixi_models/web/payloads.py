@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BodyTooLarge, InvalidRequest
-from ..records import TASKS
 from .schemas import Schema, check_object
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ ASSIGNMENTS: Schema = {
     "minProperties": 1,
     "properties": {},
     "additionalProperties": {"type": ["string", "null"], "maxLength": 256},
-    "description": f"Task ({', '.join(TASKS)}) to model name, or null to let scores decide.",
+    "description": "Task to model name, or null to let scores decide.",
 }
 HISTORY: Schema = {
     "type": "object",
