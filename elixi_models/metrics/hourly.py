@@ -1,0 +1,77 @@
+"""One `model_performance` document for every hour in which a model was asked."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from .. import names
+from ..performance import decode_rate, performance_document
+from ..store.base import JsonObject, Store
+from .rollups import HOUR_S, hour_of, merge
+from .windows import WINDOW_S
+
+_SETTLE_S = 60.0
+
+
+class HourlyDocuments:
+    """Writes the documents of finished hours from all owners' roll-ups, each once whoever comes first.
+
+    Args:
+        memory_bytes: the footprint of a weights digest, None where unknown.
+    """
+
+    def __init__(
+        self,
+        ollama_url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        memory_bytes: Callable[[str | None], int | None],
+    ) -> None:
+        self._ollama_url = ollama_url
+        self._clock = clock
+        self._memory_bytes = memory_bytes
+        self._done_until_s = 0
+
+    def write(self, store: Store) -> None:
+        """Document the hours that ended since the last time, at first those of the last day; blocks for the store.
+
+        Raises:
+            StoreUnavailable: the next call does it.
+        """
+        now_s = self._clock()
+        # Every owner has half a second to write its last figures of an hour.
+        until_s = hour_of(now_s - _SETTLE_S)
+        since_s = max(self._done_until_s, hour_of(now_s - WINDOW_S), HOUR_S)
+        if until_s <= since_s:
+            return
+        groups: dict[tuple[int, str, str | None], list[JsonObject]] = defaultdict(list)
+        for rollup in store.rollups(ollama_url=self._ollama_url, since_s=since_s, until_s=until_s):
+            groups[rollup["hour_s"], names.key(rollup["model"]), rollup.get("weights_digest")].append(rollup)
+        for rollups in groups.values():
+            store.add_performance(self._document(rollups))
+        self._done_until_s = until_s
+
+    def _document(self, rollups: list[JsonObject]) -> dict[str, Any]:
+        first, whole = rollups[0], merge(rollups)
+        hour_s, weights_digest = first["hour_s"], first.get("weights_digest")
+        rate = decode_rate(whole["gaps"], whole["eval_s"])
+        attempts = whole["requests"] - whole["cancelled"]
+        return performance_document(
+            document_key=f"{self._ollama_url}|{names.key(first['model'])}@{weights_digest or ''}|{hour_s}",
+            ollama_url=self._ollama_url,
+            model=first["model"],
+            weights_digest=weights_digest,
+            at_s=float(hour_s + HOUR_S),
+            performance={
+                "tokens_per_second": rate,
+                "avg_latency_ms": 1000 * whole["latency_s"] / whole["latencies"] if whole["latencies"] else None,
+                "error_rate": whole["failures"] / attempts if attempts else None,
+                "total_requests": whole["requests"],
+            },
+            memory_bytes=self._memory_bytes(weights_digest),
+            source="hour",
+            hour_s=hour_s,
+        )

@@ -1,0 +1,193 @@
+"""Hourly sums of what calls cost, mergeable over processes and hours. Pure.
+
+A roll-up is plain JSON. Sums add up; times are counted in buckets that grow by 2 %, so that percentiles within
+1 % of the truth can be had of any number of merged roll-ups. Requests are what people sent; a benchmark's own
+requests count for speed only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from .. import names
+from ..performance import first_token_s, response_s, token_gaps
+from ..records import Measurement
+
+Rollup: TypeAlias = dict[str, Any]
+Group: TypeAlias = tuple[str, str | None]
+
+HOUR_S = 3600
+#: The "hour" under which an owner keeps the sums of its whole life: reading those gives all-time totals at once.
+LIFETIME = 0
+_GROWTH = 1.02
+_LOG_GROWTH = math.log(_GROWTH)
+_SMALLEST_MS = 0.001
+_KEPT_HOURS = 3
+_FEW_ROLLUPS = 100
+_MOST_HOURS = 500
+_SUMS = ("requests", "failures", "cancelled", "gaps", "eval_s", "latency_s", "latencies", "ttft_s", "ttfts")
+
+
+def is_request(measurement: Measurement) -> bool:
+    """True for what a person's message caused, false for benchmarks and loads."""
+    return measurement.source in ("chat", "brain")
+
+
+def group_of(measurement: Measurement) -> Group:
+    """What a measurement is evidence for: the name's comparison form, and the weights where known."""
+    return names.key(measurement.model), measurement.weights_digest
+
+
+def hour_of(at_s: float) -> int:
+    """The hour that a moment lies in, as the epoch seconds of its start."""
+    return int(at_s // HOUR_S) * HOUR_S
+
+
+def bucket_of(value_ms: float) -> int:
+    """The bucket of a time: bucket i holds 1.02^i to 1.02^(i+1) ms."""
+    return math.floor(math.log(max(value_ms, _SMALLEST_MS)) / _LOG_GROWTH)
+
+
+def percentile(buckets: Mapping[str, int], fraction: float) -> float | None:
+    """The time in ms below which `fraction` (0-1) of the counted times lie, within 1 %; None of nothing."""
+    rank = fraction * sum(buckets.values())
+    seen = 0
+    for index in sorted(buckets, key=int):
+        seen += buckets[index]
+        if seen >= rank and seen:
+            return float(_GROWTH ** (int(index) + 0.5))
+    return None
+
+
+def empty_rollup() -> Rollup:
+    """A roll-up of nothing."""
+    return {
+        **dict.fromkeys(_SUMS, 0),
+        "outcomes": {},
+        "last_used_at_s": None,
+        "buckets": {"latency_ms": {}, "ttft_ms": {}, "ms_per_token": {}},
+    }
+
+
+def add_measurement(rollup: Rollup, measurement: Measurement) -> None:
+    """Count one measurement into a roll-up."""
+    rollup["last_used_at_s"] = _later(rollup["last_used_at_s"], measurement.created_at_s)
+    if (gaps := token_gaps(measurement)) is not None:
+        rollup["gaps"] += gaps[0]
+        rollup["eval_s"] += gaps[1]
+        _count(rollup, "ms_per_token", gaps[1] / gaps[0])
+    if not is_request(measurement):
+        return
+    rollup["requests"] += 1
+    rollup["failures"] += measurement.failed
+    rollup["cancelled"] += measurement.outcome == "cancelled"
+    outcomes = rollup["outcomes"]
+    outcomes[measurement.outcome] = outcomes.get(measurement.outcome, 0) + 1
+    if (latency_s := response_s(measurement)) is not None:
+        rollup["latency_s"] += latency_s
+        rollup["latencies"] += 1
+        _count(rollup, "latency_ms", latency_s)
+    if (ttft_s := first_token_s(measurement)) is not None:
+        rollup["ttft_s"] += ttft_s
+        rollup["ttfts"] += 1
+        _count(rollup, "ttft_ms", ttft_s)
+
+
+def _count(rollup: Rollup, name: str, duration_s: float) -> None:
+    if "buckets" not in rollup:
+        return
+    buckets = rollup["buckets"][name]
+    index = str(bucket_of(duration_s * 1000))
+    buckets[index] = buckets.get(index, 0) + 1
+
+
+def merge(rollups: Iterable[Mapping[str, Any]]) -> Rollup:
+    """The roll-up of all that the given ones counted; fields that one of them lacks count as nothing."""
+    whole = empty_rollup()
+    for rollup in rollups:
+        for name in _SUMS:
+            whole[name] += rollup.get(name, 0)
+        whole["last_used_at_s"] = _later(whole["last_used_at_s"], rollup.get("last_used_at_s"))
+        _merge_counts(whole["outcomes"], rollup.get("outcomes", {}))
+        for name, buckets in whole["buckets"].items():
+            _merge_counts(buckets, rollup.get("buckets", {}).get(name, {}))
+    return whole
+
+
+def _merge_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        into[name] = into.get(name, 0) + count
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else max(one, other)
+
+
+class RollupBook:
+    """The roll-ups of one owner: each hour of each model, and its whole life.
+
+    Not thread-safe: used by one thread. The owner replaces its roll-ups in the store, so an hour that was let go
+    of must never be opened again; when the clock goes back behind those, the hours get ids of their own.
+    """
+
+    def __init__(self, ollama_url: str, owner: str) -> None:
+        self._ollama_url = ollama_url
+        self._owner = owner
+        self._turns = 0
+        self._newest_hour = LIFETIME
+        self._rollups: dict[str, Rollup] = {}
+        self._changed: set[str] = set()
+
+    def add(self, measurement: Measurement) -> None:
+        """Count a measurement into its hour and into the whole life."""
+        hour = max(hour_of(measurement.created_at_s), HOUR_S)
+        if hour < self._newest_hour - _KEPT_HOURS * HOUR_S:
+            self._turns += 1
+            self._newest_hour = LIFETIME
+        self._newest_hour = max(self._newest_hour, hour)
+        for scope in (hour, LIFETIME):
+            rollup_id = self._id_of(measurement, scope)
+            if rollup_id not in self._rollups:
+                self._rollups[rollup_id] = self._open(measurement, scope)
+            add_measurement(self._rollups[rollup_id], measurement)
+            self._changed.add(rollup_id)
+        self._let_go()
+
+    def changed(self) -> list[tuple[str, Rollup]]:
+        """The id and content of every roll-up that is not written yet, oldest first."""
+        return [(rollup_id, rollup) for rollup_id, rollup in self._rollups.items() if rollup_id in self._changed]
+
+    def written(self, rollup_id: str) -> None:
+        """Note that the store has this roll-up as it is now."""
+        self._changed.discard(rollup_id)
+
+    def _id_of(self, measurement: Measurement, scope: int) -> str:
+        model_key, weights_digest = group_of(measurement)
+        owner = f"{self._owner}~{self._turns}" if self._turns and scope != LIFETIME else self._owner
+        return f"{self._ollama_url}|{model_key}@{weights_digest or ''}|{scope}|{owner}"
+
+    def _open(self, measurement: Measurement, scope: int) -> Rollup:
+        rollup = empty_rollup()
+        if scope == LIFETIME:
+            del rollup["buckets"]
+        return {
+            **rollup,
+            "ollama_url": self._ollama_url,
+            "model": measurement.model,
+            "weights_digest": measurement.weights_digest,
+            "hour_s": scope,
+            "owner": self._owner,
+        }
+
+    def _let_go(self) -> None:
+        """Drop hours that are over and written; with the store away for days, the oldest ones in any case."""
+        if len(self._rollups) <= _FEW_ROLLUPS:
+            return
+        oldest = self._newest_hour - _KEPT_HOURS * HOUR_S
+        hours = [key for key, rollup in self._rollups.items() if rollup["hour_s"] != LIFETIME]
+        over = [key for key in hours if self._rollups[key]["hour_s"] < oldest and key not in self._changed]
+        for rollup_id in over or hours[: max(0, len(hours) - _MOST_HOURS)]:
+            del self._rollups[rollup_id]
+            self._changed.discard(rollup_id)
