@@ -3,6 +3,7 @@
 `python runner.py --model FILE --ctx-size N --scratch FOLDER`, the key in `RUNNER_KEY`. It prints its address once the
 model is loaded, and ends when its stdin does. It is started by its file, so that it imports nothing of the package.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 from typing import Any
 
 BATCH = 512
-"""Prompt tokens between two looks at whether the client is still there: at llama.cpp's 2048 a CPU takes seconds for one."""
+"""Prompt tokens between two looks at whether the client is still there: llama.cpp's own 2048 take a CPU seconds."""
 
 
 def main() -> None:

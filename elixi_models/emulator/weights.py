@@ -1,4 +1,5 @@
-"""The engine behind a model with real weights: one child process per loaded model, spoken to over loopback, ended by kill."""
+"""The engine behind a model with real weights: one child process per loaded model, spoken to over loopback."""
+
 from __future__ import annotations
 
 import contextlib
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from .scripted import Ask, EngineFailed, Piece
@@ -30,12 +31,11 @@ _LOAD_LIMIT_S = 300.0
 _MS = 1_000_000
 
 _BROKE_OFF = "unexpected EOF"
-_STOPPED = "model runner has unexpectedly stopped"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 _ADDRESS = re.compile(r"^http://([\w.]+):(\d+)\s", re.MULTILINE)
-_ERROR_LINE = re.compile(r"^[\d.]+ E (?:\w+ +)?\w+: (.+)$", re.MULTILINE)
-_ASSERTION = re.compile(r"GGML_ASSERT\(.*", re.MULTILINE)
+# The first error says why, the others what failed for it; a failed assertion comes alone.
+_REASON = re.compile(r"^[\d.]+ E (?:\w+ +)?\w+: (.+)$|GGML_ASSERT\(.*", re.MULTILINE)
 _FOLDERS = re.compile(r"(?<!\w)(?:[A-Za-z]:)?[\\/](?:[^\s'\"\\/]+[\\/])+")
 
 # What Ollama sends where a request says nothing; llama.cpp's own defaults differ.
@@ -59,10 +59,9 @@ class RealEngine:
     """Runs one GGUF file. For one generation at a time; `unload` may be called from any thread, at any time."""
 
     def __init__(self, path: pathlib.Path, weights_digest: str) -> None:
-        """Nothing is read or started yet. The digest (hex) is what the child's command line shows."""
+        """Start nothing yet. The digest (hex) is what the child's command line will show."""
         self._path = path
         self._digest = weights_digest
-        self._context_length = 0
         self._child: _Child | None = None
 
     @property
@@ -77,7 +76,6 @@ class RealEngine:
         Raises `EngineFailed`, with nothing left, where the file cannot be loaded.
         """
         self.unload()
-        self._context_length = context_length
         child = self._child = _Child(self._path, self._digest, context_length)
         loaded = False
         try:
@@ -94,16 +92,16 @@ class RealEngine:
         """
         child = self._child
         if child is None:
-            raise EngineFailed(_STOPPED)
+            raise EngineFailed("model runner has unexpectedly stopped")
         try:
-            with contextlib.closing(_answered(child, ask, self._context_length, abort)) as pieces:
+            with contextlib.closing(_answered(child, ask, abort)) as pieces:
                 for piece in pieces:
                     if abort.is_set():
                         return
                     yield piece
         except _Aborted:
             return
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError, LookupError):
             raise EngineFailed(_BROKE_OFF) from None
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -125,24 +123,28 @@ class _Child:
     """A runner process, and its folder with a link to the weights and what the process printed."""
 
     def __init__(self, path: pathlib.Path, digest: str, context_length: int) -> None:
+        self.context_length = context_length
         self._path = path
         self._key = secrets.token_hex(16)
         self._address: tuple[str, int] | None = None
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="elixi-models-runner-"))
         try:
-            self.process = self._spawn(_linked(path, self._folder / "blobs" / f"sha256-{digest}"), context_length)
+            self.process = self._spawn(_linked(path, self._folder / "blobs" / f"sha256-{digest}"))
         except OSError as error:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise EngineFailed(f"error starting llama-server: {error.strerror}") from None
 
     def became_ready(self, abort: threading.Event) -> bool:
-        """Block until it answers; False where `abort` came first. Raises `EngineFailed` where it ended or takes too long."""
+        """Block until it answers; False where `abort` came first, `EngineFailed` where it ended or takes too long."""
         deadline = time.monotonic() + _LOAD_LIMIT_S
         while not abort.wait(_GLANCE_S):
             code = self.process.poll()
             if code is not None:
                 raise EngineFailed(self._reason(code))
-            if self._answers():
+            # It prints its address once the port answers.
+            found = _ADDRESS.search(self._text("said"))
+            if found:
+                self._address = (found[1], int(found[2]))
                 return True
             if time.monotonic() > deadline:
                 raise EngineFailed("timed out waiting for llama-server to start")
@@ -155,7 +157,7 @@ class _Child:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             link.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            response = http.client.HTTPResponse(cast(socket.socket, _Tap(link.sock, abort)), method="POST")
+            response = http.client.HTTPResponse(cast(socket.socket, _Watched(link.sock, abort)), method="POST")
             response.begin()
             yield response
         finally:
@@ -163,64 +165,48 @@ class _Child:
 
     def end(self) -> None:
         """Kill it and remove its folder. A server asked to stop gracefully may hang."""
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdin:
-            self.process.stdin.close()
+        with self.process:
+            self.process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _spawn(self, model: pathlib.Path, context_length: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, model: pathlib.Path) -> subprocess.Popen[bytes]:
         # Without the first, a failed assertion starts a debugger where there is one.
         environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "RUNNER_KEY": self._key}
         command = [_interpreter(environment), str(_RUNNER), "--model", str(model)]
-        command += ["--ctx-size", str(context_length), "--scratch", str(self._folder)]
+        command += ["--ctx-size", str(self.context_length), "--scratch", str(self._folder)]
         # Files, not pipes: nobody has to read them for the child to go on, and no thread has to wait for them.
         with (self._folder / "said").open("wb") as said, (self._folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=said,
-                stderr=log,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-
-    def _answers(self) -> bool:
-        found = _ADDRESS.search(self._text("said"))
-        if found is None:
-            return False
-        self._address = (found[1], int(found[2]))
-        link = http.client.HTTPConnection(*self._address, timeout=_GLANCE_S)
-        try:
-            link.request("GET", "/health")
-            return link.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            link.close()
+            flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+            pipe = subprocess.PIPE
+            return subprocess.Popen(command, env=environment, stdin=pipe, stdout=said, stderr=log, creationflags=flags)
 
     def _reason(self, code: int) -> str:
         log = self._text("log")
-        found = _ERROR_LINE.search(log)
-        assertion = _ASSERTION.search(log)
-        line = found[1] if found else assertion[0] if assertion else log.strip().rpartition("\n")[2]
-        for path in (str(self._folder), str(self._path.parent)):
-            line = line.replace(path + os.sep, "")
-        line = _FOLDERS.sub("", line)
+        found = _REASON.search(log)
+        line = found[found.lastindex or 0] if found else log.strip().rpartition("\n")[2]
+        for folder in (self._folder / "blobs", self._path.absolute().parent):
+            line = line.replace(f"{folder}{os.sep}", "")
         status = f"signal: {signal.strsignal(-code)}".lower() if code < 0 else f"exit status {code}"
-        return f"llama-server process has terminated: {status}" + (f": {line}" if line else "")
+        return f"llama-server process has terminated: {status}: {_FOLDERS.sub('', line)}".removesuffix(": ")
 
     def _text(self, name: str) -> str:
-        return (self._folder / name).read_text(encoding="utf-8", errors="replace")
+        # Another thread may have removed it already.
+        with contextlib.suppress(FileNotFoundError):
+            return (self._folder / name).read_text(encoding="utf-8", errors="replace")
+        return ""
 
 
 class _Watched(io.RawIOBase):
-    """Reads a socket with a short timeout until `abort`; a timeout does not spoil what is buffered above it."""
+    """A socket as an `HTTPResponse` reads it, until `abort`; a timeout does not spoil what is buffered above it."""
 
     def __init__(self, sock: socket.socket, abort: threading.Event) -> None:
         super().__init__()
+        sock.settimeout(_GLANCE_S)
         self._sock = sock
         self._abort = abort
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
@@ -230,17 +216,6 @@ class _Watched(io.RawIOBase):
             with contextlib.suppress(TimeoutError):
                 return self._sock.recv_into(buffer)
         raise _Aborted
-
-
-class _Tap:
-    """The one thing of a socket that an `HTTPResponse` uses."""
-
-    def __init__(self, sock: socket.socket, abort: threading.Event) -> None:
-        sock.settimeout(_GLANCE_S)
-        self._watched = _Watched(sock, abort)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._watched)
 
 
 def _linked(path: pathlib.Path, link: pathlib.Path) -> pathlib.Path:
@@ -263,15 +238,62 @@ def _interpreter(environment: dict[str, str]) -> str:
     return base
 
 
-def _answered(child: _Child, ask: Ask, context_length: int, abort: threading.Event) -> Iterator[Piece]:
-    messages = [{"role": "user", "content": ask.prompt or ""}] if ask.messages is None else _plain(ask.messages)
+def _answered(child: _Child, ask: Ask, abort: threading.Event) -> Generator[Piece, None, None]:
+    asked = ({"role": "user", "content": ask.prompt},) if ask.messages is None else ask.messages
+    messages = [{"role": message.get("role"), "content": message.get("content") or ""} for message in asked]
     while True:
-        with child.post(_body(ask, messages, context_length), abort) as response:
+        with child.post(_body(ask, messages, child.context_length), abort) as response:
             if response.status == http.HTTPStatus.OK:
                 yield from _pieces(response)
                 return
-            kind, reason = _refusal(response)
+            kind, reason = _told(json.loads(response.read()))
         oldest = next((i for i, message in enumerate(messages[:-1]) if message["role"] != "system"), None)
         if kind != "exceed_context_size_error" or oldest is None:
             raise EngineFailed(reason)
         del messages[oldest]
+
+
+def _body(ask: Ask, messages: Sequence[Mapping[str, Any]], context_length: int) -> dict[str, Any]:
+    options = {**_DEFAULTS, **{name: value for name, value in ask.options.items() if value is not None}}
+    body = {name: options[name] for name in _SAME_NAME if name in options}
+    limit = int(options.get("num_predict", -1))
+    # A small model may never come to an end by itself.
+    body["max_tokens"] = limit if 0 <= limit < context_length else context_length
+    if "think" in options:
+        body["chat_template_kwargs"] = {"enable_thinking": bool(options["think"])}
+    if isinstance(ask.json_format, Mapping):
+        body["response_format"] = {"type": "json_schema", "json_schema": {"schema": ask.json_format}}
+    elif ask.json_format:
+        body["response_format"] = {"type": "json_object"}
+    return {**body, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[Piece]:
+    reason: str | None = None
+    for line in response:
+        event = json.loads(line[5:]) if line.startswith(b"data: {") else {}
+        if "error" in event:
+            raise EngineFailed(_told(event)[1])
+        for choice in event.get("choices", ()):
+            piece = Piece(choice["delta"].get("content") or "", choice["delta"].get("reasoning_content") or "")
+            if piece.text or piece.thinking:
+                yield piece
+            reason = choice["finish_reason"] or reason
+        if "timings" in event:
+            yield _last(reason, event["timings"])
+            return
+    raise EngineFailed(_BROKE_OFF)
+
+
+def _last(reason: str | None, timings: Mapping[str, Any]) -> Piece:
+    return Piece(
+        done_reason="length" if reason == "length" else "stop",
+        prompt_tokens=timings["prompt_n"] + timings.get("cache_n", 0),
+        prompt_ns=int(timings["prompt_ms"] * _MS),
+        tokens=timings["predicted_n"],
+        eval_ns=int(timings["predicted_ms"] * _MS),
+    )
+
+
+def _told(answer: Mapping[str, Any]) -> tuple[str, str]:
+    return str(answer["error"]["type"]), str(answer["error"]["message"])
