@@ -61,5 +61,5 @@ def add_chat(app: Flask, manager: ModelManager) -> None:
         body = request.get_json(force=True, silent=True)
         prompt = body.get("prompt") if isinstance(body, dict) else None
         task_type = body.get("task_type") if isinstance(body, dict) else None
-        answer = manager.chat(prompt, task_type=task_type)
+        answer = manager.chat(prompt or "", task_type=task_type)
         return answer, 200 if answer["success"] else 400 if answer["error_code"] == "INVALID_REQUEST" else 503

@@ -91,12 +91,15 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
     @never_raises(refusal)
     def download_model(self, model_name: str, auto_switch: bool = False, **flags: bool) -> Json:
         """Flat: `success` and the fields of `POST download-model`; call again to see the progress."""
-        checked = {name: _flag(value, name) for name, value in flags.items()}
-        unknown = set(checked) - {"restart", "update", "force"}
+        unknown = sorted(set(flags) - {"restart", "update", "force"})
         if unknown:
-            raise InvalidRequest(f"unknown flag: {', '.join(sorted(unknown))}", field=sorted(unknown)[0])
+            raise InvalidRequest(f"unknown flag: {', '.join(unknown)}", field=unknown[0])
         job = self.service.download(
-            ModelName.parse(model_name), auto_switch=_flag(auto_switch, "auto_switch"), **checked
+            ModelName.parse(model_name),
+            auto_switch=_flag(auto_switch, "auto_switch"),
+            restart=_flag(flags.get("restart", False), "restart"),
+            update=_flag(flags.get("update", False), "update"),
+            force=_flag(flags.get("force", False), "force"),
         )
         return {"success": True, **shapes.download(job, self.service.install_path(job)), "message": message_for(job)}
 

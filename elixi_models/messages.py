@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import names
-from .records import Activation, BenchmarkJob, DownloadJob
+from .records import Activation, BenchmarkJob, DownloadJob, Failure
 from .reports import Deletion, Unloading
 from .units import size_text
 
@@ -31,9 +31,9 @@ def message_for(result: Activation | DownloadJob | BenchmarkJob | Deletion | Unl
         return _switch_message(result)
     name = names.shown(result.model)
     if isinstance(result, DownloadJob):
-        return _with_reason(_DOWNLOAD[result.state].format(name=name), result.failure and result.failure.message)
+        return _with_reason(_DOWNLOAD[result.state].format(name=name), result.failure)
     if isinstance(result, BenchmarkJob):
-        return _with_reason(_BENCHMARK[result.state].format(name=name), result.failure and result.failure.message)
+        return _with_reason(_BENCHMARK[result.state].format(name=name), result.failure)
     if isinstance(result, Unloading):
         return f"{name} is unloaded" if result.state == "unloaded" else f"{name} leaves memory when it is idle"
     freed = size_text(result.freed_bytes)
@@ -50,5 +50,5 @@ def _switch_message(result: Activation) -> str:
     return f"Loading {name}; the present model answers until it is ready"
 
 
-def _with_reason(sentence: str, reason: str | None) -> str:
-    return f"{sentence}: {reason}" if reason else sentence
+def _with_reason(sentence: str, failure: Failure | None) -> str:
+    return f"{sentence}: {failure.message}" if failure else sentence

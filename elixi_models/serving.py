@@ -33,7 +33,6 @@ def run(app: Flask, *, host: str, port: int, announce: Callable[[str], None], on
             """One line per poll would bury what matters."""
 
     server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
-    server.daemon_threads = True
 
     def stop(signum: int, frame: FrameType | None) -> None:
         # shutdown() waits for the loop that this very signal interrupted, so another thread has to ask.

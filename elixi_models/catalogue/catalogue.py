@@ -91,7 +91,7 @@ class Catalogue:
 
 
 def _entry(family: Mapping[str, Any]) -> CatalogueEntry:
-    default = next((tag for tag in family["tags"] if tag["tag"] == family["default_tag"]), {})
+    default: Mapping[str, Any] = next((tag for tag in family["tags"] if tag["tag"] == family["default_tag"]), {})
     return CatalogueEntry(
         name=family["name"],
         description=family["description"],

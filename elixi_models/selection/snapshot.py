@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from ..records import TASKS, Choice, Task
 from .detection import detect
@@ -13,8 +12,9 @@ from .ranking import SelectionInputs, rank
 
 __all__ = ["SelectionInputs", "Selector"]
 
-#: Other words for tasks: those of the host's documents and answers.
-_ALIASES: Mapping[str, Task] = {
+#: The words for tasks: our own and those of the host's documents and answers.
+_WORDS: Mapping[str, Task] = {
+    **{task: task for task in TASKS},
     "general-purpose": "general",
     "general_purpose": "general",
     "conversation": "general",
@@ -69,12 +69,8 @@ class Selector:
 
 def _task(task_type: object, prompt: object) -> tuple[Task, str]:
     if isinstance(task_type, str) and task_type:
-        if task_type in TASKS:
-            return cast(Task, task_type), "explicit"
-        word = task_type.strip().lower()
-        if word in TASKS or word in _ALIASES:
-            return _ALIASES.get(word) or cast(Task, word), "explicit"
-        return "general", "unknown_task"
+        task = _WORDS.get(task_type) or _WORDS.get(task_type.strip().lower())
+        return (task, "explicit") if task else ("general", "unknown_task")
     if isinstance(prompt, str) and prompt.strip():
         return detect(prompt)[0], "prompt"
     return "general", "default"
