@@ -23,15 +23,20 @@ class Errand(Generic[T]):
         threading.Thread(target=self._run, name=f"elixi-models-{name}", daemon=True).start()
 
     def _run(self) -> None:
-        # The future carries whatever happened to the thread that waits; nothing is swallowed here.
-        try:
-            self._future.set_result(self._action())
-        except BaseException as exc:  # noqa: BLE001
-            self._future.set_exception(exc)
+        fulfil(self._future, self._action)
 
     def outcome(self, wait_s: float) -> T | None:
         """The result, or None when it is not there within `wait_s` seconds; raises what the action raised."""
         return self._future.result() if settled(self._future, wait_s) else None
+
+
+def fulfil(future: Future[T], action: Callable[[], T]) -> None:
+    """Run an action and put its result, or whatever it raised, into the future; never raises."""
+    # The future carries whatever happened to the thread that waits; nothing is swallowed here.
+    try:
+        future.set_result(action())
+    except BaseException as exc:  # noqa: BLE001
+        future.set_exception(exc)
 
 
 def settled(future: Future[T], wait_s: float) -> bool:

@@ -1,0 +1,61 @@
+"""Documents as MongoDB has them: with `_id` and dates. Pure, without the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ..records import Measurement, UsageEvent
+from .base import JsonObject
+from .documents import record_document
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def date_of(at_s: float) -> datetime:
+    """The moment in UTC, to the millisecond, which is all that BSON keeps."""
+    return _EPOCH + timedelta(milliseconds=int(at_s * 1000))
+
+
+def seconds_of(date: datetime) -> float:
+    """The moment in seconds since the epoch; a date without a zone, as some clients give it, is UTC."""
+    aware = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return (aware - _EPOCH).total_seconds()
+
+
+def stored_record(record: Measurement | UsageEvent) -> JsonObject:
+    """A record under its id, with a date beside its time."""
+    document = record_document(record)
+    return {"_id": document.pop("id"), **document, "created_at": date_of(record.created_at_s)}
+
+
+def record_fields(document: Mapping[str, Any]) -> JsonObject:
+    """The fields of a stored record."""
+    fields = {name: value for name, value in document.items() if name not in ("_id", "created_at")}
+    return {"id": document["_id"], **fields}
+
+
+def stored_job(document: Mapping[str, Any]) -> JsonObject:
+    """A job with its id under `id`."""
+    return {"id": document["_id"], **without(document, "_id")}
+
+
+def without(document: Mapping[str, Any], field: str) -> JsonObject:
+    """A copy without one field."""
+    return {name: value for name, value in document.items() if name != field}
+
+
+def span(since_s: float, until_s: float | None) -> JsonObject:
+    """The condition since_s <= x < until_s."""
+    return {"$gte": since_s} if until_s is None else {"$gte": since_s, "$lt": until_s}
+
+
+def newest_first(field: str) -> list[tuple[str, int]]:
+    """The order by a time, and by id where times are equal."""
+    return [(field, -1), ("_id", -1)]
+
+
+def lease_id(job_id: str, attempt: int) -> str:
+    """The id that only one taker can insert."""
+    return f"lease:{job_id}#{attempt}"
