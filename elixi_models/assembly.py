@@ -61,22 +61,35 @@ class Assembly:
         self.clock = clock
         self.last_explicit_switch_s = 0.0
         self._sender = sender
-        owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.brain = BrainLink(brain)
         self.catalogue = Catalogue()
         self.folder = ModelFolder(settings)
         self.selector = Selector(clock=clock)
         self.footprints = Footprints()
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._rebuilding = threading.Lock()
+        self._started = False
+        self._build_sources(mongodb)
+        self._build_figures()
+        self._build_choices()
+        self._build_jobs()
+        self._wire()
 
+    def _build_sources(self, mongodb: object) -> None:
+        settings, clock, monotonic = self.settings, self.clock, self._monotonic
         self.gateway = OllamaGateway(settings)
         self.observer = Observer(self.gateway, settings, clock=clock, monotonic=monotonic)
         self.resources = ResourceMonitor(settings, monotonic=monotonic)
         self.store: Store = open_store(settings, mongodb)
         self.follower = StoreFollower(self.store, settings, clock=clock, monotonic=monotonic)
 
+    def _build_figures(self) -> None:
+        settings, clock = self.settings, self.clock
         self.summaries = Summaries(settings.ollama_url, clock=clock)
         self.recorder = MetricsRecorder(
-            follower=self.follower, settings=settings, owner=owner, summaries=self.summaries, clock=clock
+            follower=self.follower, settings=settings, owner=self._owner, summaries=self.summaries, clock=clock
         )
         self.history = UsageHistory(follower=self.follower, ollama_url=settings.ollama_url, clock=clock)
         self.chat = Chat(
@@ -85,8 +98,11 @@ class Assembly:
             settings=settings,
             record=self.recorder.record,
             clock=clock,
-            monotonic=monotonic,
+            monotonic=self._monotonic,
         )
+
+    def _build_choices(self) -> None:
+        settings, clock = self.settings, self.clock
         self.active = ActiveChoice(
             follower=self.follower,
             observer=self.observer,
@@ -101,17 +117,26 @@ class Assembly:
             active=self.active,
             settings=settings,
             clock=clock,
-            monotonic=monotonic,
+            monotonic=self._monotonic,
         )
+        self.assignments = TaskAssignments(
+            follower=self.follower,
+            observer=self.observer,
+            ollama_url=settings.ollama_url,
+            on_changed=self.rebuild_selection,
+        )
+        self.removal = Removal(gateway=self.gateway, observer=self.observer, monotonic=self._monotonic)
+
+    def _build_jobs(self) -> None:
         self.downloads = DownloadQueue(
             store=self.store,
             follower=self.follower,
             gateway=self.gateway,
             observer=self.observer,
-            settings=settings,
-            owner=owner,
-            clock=clock,
-            monotonic=monotonic,
+            settings=self.settings,
+            owner=self._owner,
+            clock=self.clock,
+            monotonic=self._monotonic,
             on_finished=self._downloaded,
         )
         self.benchmarks = BenchmarkQueue(
@@ -120,23 +145,12 @@ class Assembly:
             gateway=self.gateway,
             observer=self.observer,
             chat=self.chat,
-            settings=settings,
-            owner=owner,
-            clock=clock,
-            monotonic=monotonic,
+            settings=self.settings,
+            owner=self._owner,
+            clock=self.clock,
+            monotonic=self._monotonic,
             on_finished=self._benchmarked,
         )
-        self.assignments = TaskAssignments(
-            follower=self.follower,
-            observer=self.observer,
-            ollama_url=settings.ollama_url,
-            on_changed=self.rebuild_selection,
-        )
-        self.removal = Removal(gateway=self.gateway, observer=self.observer, monotonic=monotonic)
-        self._lock = threading.Lock()
-        self._rebuilding = threading.Lock()
-        self._started = False
-        self._wire()
 
     def _wire(self) -> None:
         self.observer.subscribe(self._observed)

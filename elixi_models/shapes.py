@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from . import names
+from . import names, reasons
 from .assignments import Assignments
 from .catalogue.catalogue import CatalogueEntry
 from .records import (
@@ -177,43 +177,8 @@ def choice(result: Choice) -> Json:
         "model_name": names.shown(result.model),
         "installed_name": result.model,
         "task_type": result.task,
-        "why": why(result),
+        "why": reasons.why(result),
     }
-
-
-def why(result: Choice) -> Json:
-    """The reason for a choice."""
-    return {
-        "text": why_text(result),
-        "task": result.task,
-        "task_source": result.task_source,
-        "chosen": names.shown(result.model),
-        "decided_by": result.decided_by,
-        "utility": rounded(result.utility, 1),
-        "terms": {name: round(value, 2) for name, value in result.terms.items()},
-        "evidence": dict(result.evidence),
-        "runner_up": _shown(result.runner_up),
-        "margin": rounded(result.margin, 1),
-        "rejected": [{"model": names.shown(entry.model), "reason": entry.reason} for entry in result.rejected],
-        "flags": list(result.flags),
-    }
-
-
-def why_text(result: Choice) -> str:
-    """The reason in one line."""
-    model = names.shown(result.model)
-    if result.decided_by == "assignment":
-        return f"{model}: assigned to {result.task} by the user"
-    if result.decided_by == "degraded":
-        return f"{model}: the smallest usable model, as none fits into memory"
-    if result.decided_by == "only_candidate":
-        return f"{model}: the only usable model for {result.task}"
-    behind = (
-        f", {result.margin:.1f} points ahead of {names.shown(result.runner_up)}"
-        if result.runner_up and result.margin
-        else ""
-    )
-    return f"{model}: best for {result.task} with {result.utility or 0:.1f} of 100 points{behind}"
 
 
 def benchmark(job: BenchmarkJob) -> Json:
@@ -300,7 +265,7 @@ def reply(result: Reply) -> Json:
     return {
         "reply": result.text,
         "model": _shown(result.model),
-        "why": why(result.choice) if result.choice else None,
+        "why": reasons.why(result.choice) if result.choice else None,
     }
 
 

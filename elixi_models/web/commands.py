@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import shapes
+from .. import reasons, shapes
 from ..errors import ElixiModelsError, ModelNotInstalled
 from ..messages import message_for
 from ..names import ModelName
@@ -175,7 +175,7 @@ def _bar(job: DownloadJob) -> str:
 def _recommend(service: ModelService, show: Callable[[str], None], task: str | None, prompt: str | None) -> Output:
     """The model that should take a task or a prompt, and why."""
     choice = service.recommend(task, prompt)
-    return Output(shapes.choice(choice), shapes.why_text(choice))
+    return Output(shapes.choice(choice), reasons.why_text(choice))
 
 
 def _benchmark(service: ModelService, show: Callable[[str], None], model: str, suite: str) -> Output:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ... import shapes
+from ... import reasons, shapes
 from .. import payloads
 from ..endpoint import Call, Endpoint
 from ..responses import Answer, ok
@@ -11,7 +11,7 @@ from ..responses import Answer, ok
 def recommend_model(call: Call) -> Answer:
     """The best installed model for a task or a prompt, and why."""
     choice = call.service.recommend(call.fields["task_type"], call.fields["prompt"])
-    return ok(shapes.choice(choice), shapes.why_text(choice))
+    return ok(shapes.choice(choice), reasons.why_text(choice))
 
 
 def task_assignments(call: Call) -> Answer:
