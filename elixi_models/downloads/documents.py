@@ -24,6 +24,11 @@ def job_id(ollama_url: str, model: str, number: int) -> str:
     return f"{KIND}:{subject(ollama_url, model)}#{number}"
 
 
+def switch_key(job_id: str) -> str:
+    """The preference that asks the holder of a job, from another process, to switch to the model afterwards."""
+    return f"auto_switch@{job_id}"
+
+
 def number_of(job: DownloadJob) -> int:
     """The n of a job's id."""
     return int(job.id.rpartition("#")[2])
