@@ -72,7 +72,12 @@ class DownloadQueue:
         """In a forked child: the parent's workers are the parent's; its jobs are followed like those of others."""
         self._lock = threading.Lock()
         self._knowledge = Knowledge(self._follower, self._settings.ollama_url)
-        self._places = Places(pulls=self._settings.max_pulls, waiting=self._settings.max_queued_pulls, work=self._work)
+        self._places = Places(
+            pulls=self._settings.max_pulls,
+            waiting=self._settings.max_queued_pulls,
+            work=self._work,
+            done=self._tell,
+        )
         self._unwritten: list[Download] = []
 
     def start(
@@ -215,16 +220,17 @@ class DownloadQueue:
             self._places.remove(names.key(other.model))
 
     def _work(self, download: Download) -> None:
-        """Do one download and tell how it ended; in its thread."""
+        """Do one download and remember how it ended; in its thread."""
         download.run()
-        if download.is_left:
-            return
-        job = download.job
-        self._knowledge.note_end(job)
+        if not download.is_left:
+            self._knowledge.note_end(download.job)
         if not download.is_written:
             with self._lock:
                 self._unwritten.append(download)
-        if self._on_finished is not None:
+
+    def _tell(self, download: Download) -> None:
+        job = download.job
+        if self._on_finished is not None and not download.is_left:
             try:
                 self._on_finished(job)
             except ElixiModelsError as exc:
