@@ -14,6 +14,7 @@ from ..inventory import InstalledModel, LoadedModel
 from ..records import PullEvent, ReplyEvent
 
 _FROM_BLOB = re.compile(r"^FROM[ \t]+\S.*?sha256[-:]([0-9a-fA-F]{64})\s*$", re.MULTILINE)
+_SHOWN_FIELDS = frozenset({"model_info", "details", "modelfile", "capabilities"})
 _NANOSECONDS = 1e9
 _KV_ELEMENT_BYTES = 2  # f16, Ollama's default
 
@@ -63,9 +64,11 @@ def completed(model: InstalledModel, shown: Any) -> InstalledModel:
     """The model with what `show` tells about it; what `show` leaves out stays as it was.
 
     Raises:
-        ValueError: the answer is no JSON object.
+        ValueError: the answer is none of `show`'s.
     """
     answer = _object(shown)
+    if not _SHOWN_FIELDS & answer.keys():
+        raise ValueError("nothing about a model in the answer")
     info = _mapping(answer.get("model_info"))
     architecture = _text(info.get("general.architecture")) or ""
     capabilities = answer.get("capabilities")
@@ -138,6 +141,16 @@ def reply_event(part: Any) -> ReplyEvent:
         tokens=_count(line.get("eval_count")),
         eval_s=_seconds(line.get("eval_duration")),
     )
+
+
+def expect_done(answer: Any) -> None:
+    """Check the whole answer of a load or an unload.
+
+    Raises:
+        ValueError: it does not say `done`.
+    """
+    if not reply_event(answer).done:
+        raise ValueError("the answer is not done")
 
 
 def version(answer: Any) -> str:

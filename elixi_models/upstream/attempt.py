@@ -18,20 +18,19 @@ class Attempt:
     action: Action
     model: str | None
     timeout_s: float
-    switches: tuple[Cancellation, ...] = ()
-    deadline: Deadline | None = None
+    switches: tuple[Cancellation, ...]
 
     def check(self) -> None:
-        """Raise `Cancelled` if it was called off."""
-        if any(switch.cancelled for switch in self.switches):
-            raise self._called_off()
+        """Raise `Cancelled` if it was called off, `OllamaTimeout` if its time is over."""
+        error = self.ended_by_us()
+        if error is not None:
+            raise error
 
     def ended_by_us(self) -> ElixiModelsError | None:
-        """The error of a cancellation or a deadline of ours that broke the connection, if one did."""
-        if any(switch.cancelled for switch in self.switches):
-            return self._called_off()
-        if self.deadline is not None and self.deadline.cancelled:
-            return self.timed_out()
+        """The error of the cancellation or the deadline that broke the connection, if one did."""
+        for switch in self.switches:
+            if switch.cancelled:
+                return self.timed_out() if isinstance(switch, Deadline) else self._called_off()
         return None
 
     def refused(self, text: str, status: int) -> ElixiModelsError:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Protocol
 
 
@@ -15,6 +15,12 @@ class NetworkStream(Protocol):
 
     def get_extra_info(self, info: str) -> Any:
         """The socket below the connection, or None."""
+
+
+class Traced(Protocol):
+    """The part of an httpx request that is used here."""
+
+    extensions: MutableMapping[str, Any]
 
 
 class Cancellation:
@@ -93,6 +99,10 @@ class SocketStop:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._stopped = False
+
+    def watch(self, request: Traced) -> None:
+        """Learn of the connection that a request is about to make; an event hook of httpx."""
+        request.extensions["trace"] = self.trace
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """Follow a connection being made (httpx's `trace` extension) and keep its socket."""

@@ -104,7 +104,7 @@ def _from_a_proxy(status: int) -> ElixiModelsError:
     if status == 504:
         return OllamaTimeout("The proxy in front of Ollama got no answer from it in time.", reason="proxy")
     return OllamaError(
-        "A web page answers where Ollama should. Check OLLAMA_API_URL.", reason="protocol", http_status=status
+        "A web page answers where Ollama should. Check OLLAMA_API_URL.", reason="protocol", upstream_status=status
     )
 
 
@@ -176,7 +176,7 @@ def _general_refusal(said: str, status: int, model: str | None) -> ElixiModelsEr
         return OllamaError(
             "Ollama refuses requests under this host name. Use 127.0.0.1, or have it listen on all addresses.",
             reason="host",
-            http_status=status,
+            upstream_status=status,
         )
     if "duration" in said:
         return OllamaError(
@@ -185,9 +185,10 @@ def _general_refusal(said: str, status: int, model: str | None) -> ElixiModelsEr
         )
     if 300 <= status < 400:
         return OllamaError(
-            "The Ollama address redirects elsewhere. Set OLLAMA_API_URL to the final one.", http_status=status
+            "The Ollama address redirects elsewhere. Set OLLAMA_API_URL to the final one.", upstream_status=status
         )
-    return OllamaError("Ollama refused the request; its log has the reason.", http_status=status, **about)
+    seen = {} if status < 0 else {"upstream_status": status}
+    return OllamaError("Ollama refused the request; its log has the reason.", **seen, **about)
 
 
 def _load_failed(model: str | None) -> LoadFailed:

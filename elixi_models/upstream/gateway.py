@@ -40,7 +40,9 @@ class OllamaGateway:
     """All that is asked of one Ollama server. Thread-safe; nothing is imported or opened before the first call.
 
     Every method blocks until the server answered, at most for its timeout, and raises only `ElixiModelsError`s:
-    `OllamaUnavailable`, `OllamaTimeout` and `OllamaError` are possible everywhere, others where they are named.
+    `OllamaUnavailable`, `OllamaTimeout` and `OllamaError` are possible everywhere, others where they are named. A
+    `cancellation`, from any thread, ends a call at once with `Cancelled`, and the server drops the work; closing an
+    iterator, in the thread that reads it, does the same.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -90,20 +92,14 @@ class OllamaGateway:
 
         Raises:
             ModelNotInstalled, CannotChat, OutOfMemory, LoadFailed, OllamaBusy: as the server says.
-            Cancelled: `cancellation` was cancelled; the server gives the load up at once.
         """
-        with self._dedicated("load", name, self._settings.load_timeout_s, cancellation) as (client, _):
-            answer = answers.plain(client.generate(model=name, keep_alive=self._keep_alive))
-            if not answers.reply_event(answer).done:
-                raise ValueError("a load ends with done")
+        with self._dedicated(self._attempt("load", name, self._settings.load_timeout_s, cancellation)) as client:
+            answers.expect_done(answers.plain(client.generate(model=name, keep_alive=self._keep_alive)))
 
     def unload(self, name: str) -> None:
-        """Ask the server to drop a model from memory; it does so once nobody uses it, after this returned.
-
-        A model that is not loaded is no error. Raises `ModelNotInstalled`.
-        """
+        """Ask the server to drop a model, loaded or not; it does so once nobody uses it. Raises `ModelNotInstalled`."""
         with self._control("unload", name) as client:
-            client.generate(model=name, keep_alive=0)
+            answers.expect_done(answers.plain(client.generate(model=name, keep_alive=0)))
 
     def delete(self, name: str) -> None:
         """Remove an installed model; a loaded one stays in memory. Raises `ModelNotInstalled`."""
@@ -113,18 +109,16 @@ class OllamaGateway:
     def pull(self, name: str, *, cancellation: Cancellation | None = None) -> Iterator[PullEvent]:
         """Download a model; the events end with status `success`. Nothing is sent before the first `next()`.
 
-        Closing the iterator, in the thread that reads it, or `cancellation` ends the download; the server keeps what
-        it has. A download that stands still is the caller's to find: the server repeats its last line.
+        The server keeps what it has of one that was ended, and repeats its last line while one stands still.
 
         Raises:
             ModelNotFound, InsufficientStorage, DigestMismatch, RegistryUnreachable, RegistryDenied, OllamaBusy,
             InvalidRequest: as the server says.
-            Cancelled: `cancellation` was cancelled.
-            OllamaUnavailable: also when the stream ends without `success` (reason `disconnected`).
+            OllamaUnavailable: also for a stream that ends without `success` (reason `disconnected`).
         """
-        with self._dedicated("pull", name, PULL_SILENCE_S, cancellation) as (client, attempt):
-            parts = cast("Generator[Any, None, None]", client.pull(name, stream=True))
-            with contextlib.closing(parts):
+        attempt = self._attempt("pull", name, PULL_SILENCE_S, cancellation)
+        with self._dedicated(attempt) as client:
+            with contextlib.closing(cast("Any", client.pull(name, stream=True))) as parts:
                 for part in parts:
                     event = answers.pull_event(answers.plain(part))
                     yield event
@@ -150,18 +144,17 @@ class OllamaGateway:
             keep_alive: By default the setting; None sends none.
             think: Sent only when given; False switches off what newer servers do by default.
             timeout_s: For the whole reply, loading included.
-            cancellation: Ends the reply from another thread.
 
         Raises:
             ModelNotInstalled, CannotChat, OutOfMemory, LoadFailed, OllamaBusy, InvalidRequest: as the server says.
-            Cancelled: `cancellation` was cancelled.
             OllamaUnavailable: also when the stream ends without `done` (reason `disconnected`).
         """
         kept = self._keep_alive if keep_alive is ... else keep_alive
         wishes = {"keep_alive": kept, "options": dict(options) if options else None, "think": think}
         request = {"model": name, "prompt": prompt, **{key: wish for key, wish in wishes.items() if wish is not None}}
         with contextlib.closing(Deadline(timeout_s)) as deadline:
-            with self._dedicated("generate", name, timeout_s, cancellation, deadline) as (client, attempt):
+            attempt = self._attempt("generate", name, timeout_s, deadline, cancellation)
+            with self._dedicated(attempt) as client:
                 with contextlib.closing(_reply_parts(client, request)) as parts:
                     for part in parts:
                         deadline.arm()
@@ -171,15 +164,19 @@ class OllamaGateway:
                             return
                 raise attempt.ended_by_us() or attempt.disconnected()
 
-    @contextlib.contextmanager
-    def _control(
-        self, action: Action, model: str | None = None, *, timeout_s: float | None = None
-    ) -> Iterator[ollama.Client]:
-        """A client that short calls share, its connections kept; failures inside the block become ours."""
+    def _attempt(self, action: Action, model: str | None, timeout_s: float, *switches: Cancellation | None) -> Attempt:
         if self._pid != os.getpid():
             self.reset_after_fork()
+        given = tuple(switch for switch in (self._closing, *switches) if switch is not None)
+        return Attempt(self.url, action, model, timeout_s, given)
+
+    @contextlib.contextmanager
+    def _control(
+        self, action: Action, model: str | None = None, timeout_s: float | None = None
+    ) -> Iterator[ollama.Client]:
+        """A client that short calls share, its connections kept; failures inside the block become ours."""
         timeout_s = self._settings.control_timeout_s if timeout_s is None else timeout_s
-        with _translated(Attempt(self.url, action, model, timeout_s, (self._closing,))):
+        with _translated(self._attempt(action, model, timeout_s)):
             with self._lock:
                 client = self._shared.get(timeout_s)
                 if client is None:
@@ -187,34 +184,20 @@ class OllamaGateway:
             yield client
 
     @contextlib.contextmanager
-    def _dedicated(
-        self,
-        action: Action,
-        model: str,
-        timeout_s: float,
-        cancellation: Cancellation | None,
-        deadline: Deadline | None = None,
-    ) -> Iterator[tuple[ollama.Client, Attempt]]:
-        """A client with one connection of its own, which the switches end; failures inside the block become ours."""
-        switches = tuple(switch for switch in (self._closing, cancellation) if switch is not None)
-        attempt = Attempt(self.url, action, model, timeout_s, switches, deadline)
+    def _dedicated(self, attempt: Attempt) -> Iterator[ollama.Client]:
+        """A client with one connection of its own, which the attempt's switches end; failures become ours."""
         with _translated(attempt), contextlib.ExitStack() as stack:
             stop = SocketStop()
-            client = self._connect(timeout_s, stop)
+            client = self._connect(attempt.timeout_s, stop)
             stack.callback(client._client.close)
-            for switch in (*switches, deadline):
-                if switch is not None:
-                    stack.enter_context(switch.on_cancel(stop.stop))
-            yield client, attempt
+            for switch in attempt.switches:
+                stack.enter_context(switch.on_cancel(stop.stop))
+            yield client
 
     def _connect(self, timeout_s: float, stop: SocketStop | None = None) -> ollama.Client:
         """A client, not connected yet; `stop` learns of the connection as soon as there is one."""
         import httpx
         import ollama
-
-        def watch(request: httpx.Request) -> None:
-            if stop is not None:
-                request.extensions["trace"] = stop.trace
 
         client = ollama.Client(
             host=self.url,
@@ -223,7 +206,7 @@ class OllamaGateway:
             verify=_tls_context(self.url.startswith("https:")),
             trust_env=False,
             follow_redirects=False,
-            event_hooks={"request": [watch]},
+            event_hooks={"request": [] if stop is None else [stop.watch]},
         )
         # The client adds OLLAMA_API_KEY, which is meant for Ollama's cloud, to whatever host it talks to.
         client._client.headers.pop("authorization", None)
@@ -255,13 +238,12 @@ def _client_failures() -> tuple[type[Exception], ...]:
         import ollama
     except (ImportError, ValueError) as exc:
         # Importing it builds a client of its own from OLLAMA_HOST and the proxy variables.
-        _log.debug("the ollama client cannot be imported: %r", exc)
         raise OllamaError(
             "The ollama client cannot be loaded. Check OLLAMA_HOST and the proxy variables of this process.",
             reason="client",
         ) from exc
-    known = (ollama.ResponseError, ollama.RequestError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
-    return (*known, OSError, ValueError, TypeError, AttributeError, RuntimeError)
+    own = (ollama.ResponseError, ollama.RequestError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+    return (*own, OSError, ValueError, TypeError, AttributeError, RuntimeError)
 
 
 def _explained(exc: Exception, attempt: Attempt) -> ElixiModelsError:
@@ -300,7 +282,6 @@ def _reply_parts(client: ollama.Client, request: Mapping[str, Any]) -> Generator
     if "think" not in request or "think" in inspect.signature(client.generate).parameters:
         yield from client.generate(stream=True, **request)
         return
-
     with client._client.stream("POST", "/api/generate", json={**request, "stream": True}) as response:
         _check_status(response)
         for line in response.iter_lines():
@@ -312,7 +293,6 @@ def _reply_parts(client: ollama.Client, request: Mapping[str, Any]) -> Generator
 
 def _keep_alive(text: str) -> str | float:
     # Ollama takes bare numbers (-1 is for ever) only as numbers.
-    try:
+    with contextlib.suppress(ValueError):
         return float(text)
-    except ValueError:
-        return text
+    return text
