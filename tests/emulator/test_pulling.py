@@ -246,7 +246,8 @@ def test_a_disk_can_be_full_by_word(client: Client, ollama: OllamaEmulator) -> N
         ("manifest-503", 'pull model manifest: 503: {"errors": [{"code": "UNKNOWN", "message": "tired"}]}'),
         (
             "registry-down",
-            'pull model manifest: Get "https://registry.ollama.ai/v2/library/made-up/manifests/1b": Service Unavailable',
+            'pull model manifest: Get "https://registry.ollama.ai/v2/library/made-up/manifests/1b": '
+            "Service Unavailable",
         ),
         (
             "offline",
