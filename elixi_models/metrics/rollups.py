@@ -78,6 +78,10 @@ def add_measurement(rollup: Rollup, measurement: Measurement) -> None:
         rollup["gaps"] += gaps[0]
         rollup["eval_s"] += gaps[1]
         _count(rollup, "ms_per_token", gaps[1] / gaps[0])
+    if (ttft_s := first_token_s(measurement)) is not None:
+        rollup["ttft_s"] += ttft_s
+        rollup["ttfts"] += 1
+        _count(rollup, "ttft_ms", ttft_s)
     if not is_request(measurement):
         return
     rollup["requests"] += 1
@@ -89,10 +93,6 @@ def add_measurement(rollup: Rollup, measurement: Measurement) -> None:
         rollup["latency_s"] += latency_s
         rollup["latencies"] += 1
         _count(rollup, "latency_ms", latency_s)
-    if (ttft_s := first_token_s(measurement)) is not None:
-        rollup["ttft_s"] += ttft_s
-        rollup["ttfts"] += 1
-        _count(rollup, "ttft_ms", ttft_s)
 
 
 def _count(rollup: Rollup, name: str, duration_s: float) -> None:

@@ -37,10 +37,13 @@ class Sums:
             setattr(self, name, getattr(self, name) - getattr(other, name))
 
     def count(self, measurement: Measurement) -> None:
-        """Count one call; benchmarks and loads count for speed only."""
+        """Count one call; benchmarks and loads count for speed (tokens, first token) only."""
         if (gaps := token_gaps(measurement)) is not None:
             self.gaps += gaps[0]
             self.eval_us += round(gaps[1] * MICROS)
+        if (ttft_s := first_token_s(measurement)) is not None:
+            self.ttfts += 1
+            self.ttft_us += round(ttft_s * MICROS)
         if not is_request(measurement):
             return
         self.requests += 1
@@ -49,9 +52,6 @@ class Sums:
         if (latency_s := response_s(measurement)) is not None:
             self.latencies += 1
             self.latency_us += round(latency_s * MICROS)
-        if (ttft_s := first_token_s(measurement)) is not None:
-            self.ttfts += 1
-            self.ttft_us += round(ttft_s * MICROS)
 
 
 class Window:

@@ -1,0 +1,201 @@
+"""Benchmarks as background jobs: one at a time on a server, seen and cancelled from every process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .. import names
+from ..errands import Errand
+from ..errors import CannotChat, NotFound
+from ..inventory import InstalledModel
+from ..records import BenchmarkJob
+from ..settings import Settings
+from ..store.base import Store
+from . import documents
+from .docket import Docket, Office, already_running, bury
+from .suites import make_plan
+from .worker import Bench, Benchmark, Chatting
+
+if TYPE_CHECKING:
+    from ..store.following import StoreFollower
+    from ..upstream.gateway import OllamaGateway
+    from ..upstream.observer import Observer
+
+_CLOSE_WAIT_S = 2.0
+_CANCEL_WAIT_S = 1.0
+
+
+class BenchmarkQueue:
+    """The benchmarks of one Ollama server. Thread-safe.
+
+    A benchmark waits until nobody chats through us, makes way when somebody does, and leaves loaded what was loaded
+    before. Dies its process, another one ends the job as `owner_died` when the lease has run out.
+
+    Args:
+        on_finished: called on the worker's thread with every job that has ended.
+        nonce: a new text for each request.
+        memory_bytes: the footprint of a loaded model where the machine tells it.
+        wanted: whether a model is to stay loaded although a benchmark loaded it (the active one).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        follower: StoreFollower,
+        gateway: OllamaGateway,
+        observer: Observer,
+        chat: Chatting,
+        settings: Settings,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_finished: Callable[[BenchmarkJob], None] | None = None,
+        nonce: Callable[[], str] = lambda: os.urandom(6).hex(),
+        memory_bytes: Callable[[InstalledModel], int | None] = lambda model: None,
+        wanted: Callable[[str], bool] = lambda model: False,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._follower = follower
+        self._on_finished = on_finished
+        self._first_owner = owner
+        self._office = Office(store, follower, owner, settings.lease_s, clock, monotonic)
+        self._bench = Bench(gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted)
+        self._lock = threading.Lock()
+        self._own: list[Benchmark] = []
+        follower.watch_jobs(documents.KIND, settings.ollama_url)
+        follower.every(settings.store_follow_s, self._look_after, at_close=True)
+
+    def start(
+        self,
+        model: InstalledModel,
+        *,
+        suite: str = "quick",
+        num_prompts: int | None = None,
+        test_prompts: Sequence[str] | None = None,
+        user: str | None = None,
+    ) -> BenchmarkJob:
+        """Begin to measure a model; waits at most `switch_wait_s` to learn whether it may.
+
+        Raises:
+            InvalidRequest: an unknown suite, or prompts that are too many, too long or no texts.
+            CannotChat: the model does not complete text.
+            BenchmarkRunning: one runs on this server; `details` describes it.
+        """
+        plan = make_plan(suite, num_prompts, test_prompts)
+        if model.can_chat is False:
+            raise CannotChat(
+                f"{names.shown(model.name)} cannot chat, so there is nothing to measure.",
+                model_name=names.shown(model.name),
+            )
+        now_s = self._clock()
+        with self._lock:
+            running = next((job for job in self.all() if job.live), None)
+            if running is not None:
+                raise already_running(running)
+            job = BenchmarkJob(
+                id=documents.job_id(self._settings.ollama_url, 0),
+                ollama_url=self._settings.ollama_url,
+                model=model.name,
+                suite=plan.suite,
+                state="queued",
+                created_at_s=now_s,
+                updated_at_s=now_s,
+                total_items=len(plan.items),
+                remaining_s=plan.expected_s,
+                user=user,
+            )
+            benchmark = Benchmark(job, model, plan, Docket(self._office, job), self._bench)
+            self._own.append(benchmark)
+        Errand("benchmark", lambda: self._run(benchmark))
+        benchmark.opened.wait(self._settings.switch_wait_s)
+        if benchmark.refusal is not None:
+            raise benchmark.refusal
+        return benchmark.job
+
+    def find(self, model: str | None = None) -> BenchmarkJob | None:
+        """The newest benchmark, of a model in any spelling or of all; from memory."""
+        wanted = None if model is None else names.key(model)
+        return next((job for job in self.all() if wanted is None or names.key(job.model) == wanted), None)
+
+    def all(self) -> list[BenchmarkJob]:
+        """Every benchmark of this server that is remembered, newest first; from memory."""
+        own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
+        known = {job.id for job in own}
+        stored = (documents.read(job) for job in self._follower.jobs(documents.KIND))
+        jobs = own + [job for job in stored if job is not None and job.id not in known]
+        return sorted(jobs, key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
+
+    def cancel(self, *, user: str | None = None) -> BenchmarkJob:
+        """Call the running benchmark off, wherever it runs: within a second. One that has ended is returned as it is.
+
+        Raises:
+            NotFound: there was never one.
+        """
+        running = next((own for own in list(self._own) if own.job.live and own.refusal is None), None)
+        if running is not None:
+            running.stop("cancelled")
+            running.settled.wait(min(_CANCEL_WAIT_S, self._settings.switch_wait_s))
+            return running.job
+        newest = self.find()
+        if newest is None:
+            raise NotFound("There is no benchmark to cancel.")
+        if newest.live:
+            self._follower.submit(lambda store: store.request_cancel(newest.id, user=user, now_s=self._clock()))
+        return newest
+
+    def close(self) -> None:
+        """Call off what runs here, keeping what it measured; waits at most two seconds. Idempotent."""
+        own = list(self._own)
+        for benchmark in own:
+            benchmark.stop("shutdown")
+        until = time.monotonic() + _CLOSE_WAIT_S
+        for benchmark in own:
+            benchmark.ended.wait(max(0.0, until - time.monotonic()))
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the parent's benchmarks are the parent's."""
+        self._lock = threading.Lock()
+        self._own = []
+        self._office = replace(self._office, owner=f"{self._first_owner}/{os.getpid()}")
+
+    def _run(self, benchmark: Benchmark) -> None:
+        try:
+            benchmark.run()
+        finally:
+            if benchmark.refusal is None and self._on_finished is not None:
+                self._on_finished(benchmark.job)
+
+    def _look_after(self, store: Store) -> None:
+        """On the store's thread: what others ask of our benchmarks, what is still to be written, whose owner died."""
+        for benchmark in list(self._own):
+            if not benchmark.settled.is_set():
+                self._heed(benchmark)
+            elif self._file(benchmark, store) and benchmark.ended.is_set():
+                self._own.remove(benchmark)
+        own = {benchmark.docket.id for benchmark in list(self._own)}
+        for stored in self._follower.jobs(documents.KIND):
+            job = documents.read(stored)
+            if job is not None and job.live and job.id not in own:
+                bury(self._office, job)
+
+    def _heed(self, benchmark: Benchmark) -> None:
+        if benchmark.docket.cancel_requested():
+            benchmark.stop("cancelled")
+        elif benchmark.docket.taken_over:
+            benchmark.stop("lease_lost")
+
+    def _file(self, benchmark: Benchmark, store: Store) -> bool:
+        """Write what is still missing of a benchmark that has ended; True when all is stored."""
+        if benchmark.performance is not None:
+            store.add_performance(benchmark.performance)
+            benchmark.performance = None
+        if not benchmark.is_written:
+            benchmark.write_late()
+        return benchmark.is_written

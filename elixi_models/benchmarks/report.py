@@ -1,0 +1,198 @@
+"""A benchmark's report: everything it found, as plain JSON. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from statistics import median
+from typing import Any
+
+from .. import names
+from ..inventory import InstalledModel
+from ..performance import (
+    first_token_s,
+    performance_document,
+    response_s,
+    token_gaps,
+    unmeasured_benchmarks,
+    unmeasured_suitability,
+)
+from ..records import BenchmarkState
+from .runner import Findings, Sample
+from .speed import decode_figure, fast_suitability, first_token_figure, prefill_figure, reference_latency_s, server_rate
+from .suites import OPTIONS, SUITE_VERSION, Plan
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured and where. `memory` is what it took when warm; `was_resident` whether it was loaded before."""
+
+    model: InstalledModel
+    ollama_url: str
+    server_version: str | None
+    was_resident: bool
+    memory: Mapping[str, int | None]
+    started_at_s: float
+
+
+def final_state(findings: Findings) -> tuple[BenchmarkState, str | None]:
+    """How a benchmark that was not called off by a person ended, and why if not well.
+
+    | it                                        | state   | reason                      |
+    |-------------------------------------------|---------|-----------------------------|
+    | went through, with answers                | ok      | None                        |
+    | ended early, with answers                 | partial | why                         |
+    | has no answers                            | failed  | why, or the commonest error |
+    """
+    if findings.measured:
+        return ("ok" if findings.reason is None else "partial"), findings.reason
+    errors = _errors(findings)
+    return "failed", findings.reason or (max(errors, key=lambda name: errors[name]) if errors else "no_answers")
+
+
+def make_report(
+    plan: Plan,
+    subject: Subject,
+    findings: Findings,
+    *,
+    state: BenchmarkState,
+    reason: str | None,
+    finished_at_s: float | None,
+) -> dict[str, Any]:
+    """The report, also of a benchmark that still runs. Same findings, same bytes. Quality is not measured here."""
+    speed = speed_figures(findings, was_resident=subject.was_resident)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "suite": plan.suite,
+        "suite_version": SUITE_VERSION,
+        "model": names.shown(subject.model.name),
+        "digest": subject.model.digest,
+        "weights_digest": subject.model.weights_digest,
+        "server": {"url": subject.ollama_url, "version": subject.server_version},
+        "options": dict(OPTIONS),
+        "started_at": _timestamp(subject.started_at_s),
+        "finished_at": None if finished_at_s is None else _timestamp(finished_at_s),
+        "status": state,
+        "reason": reason,
+        "items": [_item(sample, number) for number, sample in enumerate(findings.samples, start=1)],
+        "speed": speed,
+        "custom": _custom(findings),
+        "memory": dict(subject.memory),
+        "errors": _errors(findings),
+        "benchmarks": unmeasured_benchmarks(),
+        "task_suitability": {
+            **unmeasured_suitability(),
+            "fast": fast_suitability(speed["reference_latency_s"]),
+        },
+        "warnings": list(findings.warnings),
+    }
+
+
+def speed_figures(findings: Findings, *, was_resident: bool) -> dict[str, Any]:
+    """Decode rate, first token with the model loaded, prefill, and the load by itself."""
+    standard = findings.replies("decode")
+    decode, first_token = decode_figure(standard), first_token_figure(standard)
+    return {
+        "decode_tokens_per_second": decode,
+        "ollama_eval_rate": server_rate(standard),
+        "ms_per_token": round(1000 / decode["value"], 3) if decode["value"] else None,
+        "first_token_ms": first_token,
+        "prefill_tokens_per_second": prefill_figure(findings.replies("decode", "prefill")),
+        "reference_latency_s": reference_latency_s(decode, first_token),
+        "load": _load_figure(findings, was_resident=was_resident),
+    }
+
+
+def document_of(
+    plan: Plan, subject: Subject, findings: Findings, report: Mapping[str, Any], job_id: str
+) -> dict[str, Any]:
+    """The report as a `model_performance` document."""
+    replies = findings.replies("decode", "custom")
+    times = [response for reply in replies if (response := response_s(reply)) is not None]
+    attempts = [reply for reply in replies if reply.outcome != "cancelled"]
+    footprint = subject.memory.get("runner_bytes") or subject.memory.get("size_bytes")
+    return performance_document(
+        document_key=job_id,
+        ollama_url=subject.ollama_url,
+        model=subject.model.name,
+        weights_digest=subject.model.weights_digest,
+        at_s=subject.started_at_s,
+        performance={
+            "tokens_per_second": report["speed"]["decode_tokens_per_second"]["value"],
+            "avg_latency_ms": 1000 * sum(times) / len(times) if times else None,
+            "error_rate": sum(reply.failed for reply in attempts) / len(attempts) if attempts else None,
+            "total_requests": len(replies),
+        },
+        memory_bytes=footprint,
+        source="benchmark",
+        digest=subject.model.digest,
+        suite=plan.suite,
+        suite_version=SUITE_VERSION,
+        intervals={
+            name: report["speed"][name]["ci90"]
+            for name in ("decode_tokens_per_second", "first_token_ms", "prefill_tokens_per_second")
+        },
+        benchmarks=report["benchmarks"],
+        task_suitability=report["task_suitability"],
+    )
+
+
+def _load_figure(findings: Findings, *, was_resident: bool) -> dict[str, Any]:
+    """Loads from disk: the announced cold ones, else the first request of a model that was not loaded."""
+    loads = findings.replies("cold") or ([] if was_resident else findings.replies("warm_up")[:1])
+    usable = [reply for reply in loads if reply.outcome == "ok"]
+    seconds = [reply.load_s for reply in usable if reply.load_s is not None]
+    first_tokens = [reply.ttft_s for reply in usable if reply.ttft_s is not None]
+    return {
+        "seconds": round(median(seconds), 3) if seconds else None,
+        "first_token_ms": round(1000 * median(first_tokens), 3) if first_tokens else None,
+        "n": len(usable),
+    }
+
+
+def _custom(findings: Findings) -> dict[str, Any] | None:
+    replies = findings.replies("custom")
+    if not replies:
+        return None
+    return {
+        "prompts": len({sample.item.id for sample in findings.samples if sample.item.kind == "custom"}),
+        "decode_tokens_per_second": decode_figure(replies),
+        "first_token_ms": first_token_figure(replies),
+    }
+
+
+def _errors(findings: Findings) -> dict[str, int]:
+    return dict(Counter(sample.measurement.outcome for sample in findings.samples if sample.measurement.failed))
+
+
+def _item(sample: Sample, number: int) -> dict[str, Any]:
+    reply, gaps = sample.measurement, token_gaps(sample.measurement)
+    return {
+        "number": number,
+        "id": sample.item.id,
+        "task": "custom" if sample.item.kind == "custom" else "speed",
+        "kind": sample.item.kind,
+        "outcome": reply.outcome,
+        "passed": None,
+        "prompt_tokens": reply.prompt_tokens,
+        "tokens": reply.tokens,
+        "first_token_ms": _milliseconds(first_token_s(reply)),
+        "ms_per_token": round(1000 * gaps[1] / gaps[0], 3) if gaps else None,
+        "load_ms": _milliseconds(reply.load_s),
+        "duration_ms": _milliseconds(reply.duration_s),
+        "done_reason": reply.done_reason,
+        "error": sample.failure.message if sample.failure else None,
+        "error_code": sample.failure.code if sample.failure else None,
+    }
+
+
+def _milliseconds(duration_s: float | None) -> float | None:
+    return None if duration_s is None else round(1000 * duration_s, 3)
+
+
+def _timestamp(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

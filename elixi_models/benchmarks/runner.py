@@ -1,0 +1,229 @@
+"""The order in which a benchmark asks, waits, repeats and gives up. No clock, server or chance but what is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..performance import MIN_GAPS, token_gaps
+from ..records import Failure, Measurement
+from .speed import is_unstable, prefill_figure
+from .suites import Item, Kind, Plan
+
+_IDLE_LOOK_S = 0.2
+_LONGEST_WAIT_S = 600.0
+_FIRST_TIMEOUT_S = 60.0
+_SHORTEST_TIMEOUT_S = 10.0
+_SLACK = 4.0
+_CHARS_PER_TOKEN = 4
+_TIMEOUTS = 3
+_FAILURES = 2
+_MOST_INTERRUPTIONS = 20
+_HOPELESS = frozenset({"refused", "oom", "load_failed"})
+
+
+class Ask(Protocol):
+    """Sends one request with the nonce before its prompt; blocks, and raises nothing for what the server does."""
+
+    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[Measurement, Failure | None]:
+        """The measurement, of outcome `cancelled` when a person's chat went first; and why there is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request as it went."""
+
+    item: Item
+    measurement: Measurement
+    failure: Failure | None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a benchmark has found so far. `reason` says why it ended early, None when it did not."""
+
+    samples: list[Sample] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    done_items: int = 0
+    remaining_s: float | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+
+    def replies(self, *kinds: Kind) -> list[Measurement]:
+        """The measurements of the given kinds of requests."""
+        return [sample.measurement for sample in self.samples if sample.item.kind in kinds]
+
+    @property
+    def measured(self) -> bool:
+        """True when anything was answered beside warm-ups."""
+        return any(reply.outcome == "ok" for reply in self.replies("decode", "prefill", "custom"))
+
+    def warn(self, warning: str) -> None:
+        """Note a warning once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+class _Ended(Exception):
+    def __init__(self, reason: str, failure: Failure | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.failure = failure
+
+
+class Runner:
+    """Runs one plan once.
+
+    Args:
+        nonce: a new text for every request, so that no prompt is answered from the server's cache.
+        wait_idle: waits at most so many seconds until nobody chats; True when nobody does.
+        stopped: True once the benchmark was called off.
+        noted: called after every request, and once when the benchmark's turn has come.
+        load_timeout_s: the longest load.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ask: Ask,
+        *,
+        nonce: Callable[[], str],
+        monotonic: Callable[[], float],
+        wait_idle: Callable[[float], bool],
+        stopped: Callable[[], bool],
+        noted: Callable[[Findings], None],
+        load_timeout_s: float,
+    ) -> None:
+        self._plan = plan
+        self._ask_server = ask
+        self._nonce = nonce
+        self._monotonic = monotonic
+        self._wait_idle = wait_idle
+        self._stopped = stopped
+        self._noted = noted
+        self._load_timeout_s = load_timeout_s
+        self._findings = Findings(remaining_s=plan.expected_s)
+        self._streak: list[str] = []
+        self._interruptions = 0
+        self._began_at = self._ends_at = 0.0
+
+    def run(self) -> Findings:
+        """Ask everything, within the deadline; blocks for minutes. The clock stands while a person chats."""
+        try:
+            self._await_turn()
+            self._began_at = self._monotonic()
+            self._ends_at = self._began_at + self._plan.deadline_s
+            self._noted(self._findings)
+            for item in self._plan.items:
+                self._measure(item)
+                self._findings.done_items += 1
+                self._tell()
+            self._measure_more()
+        except _Ended as end:
+            self._findings.reason, self._findings.failure = end.reason, end.failure
+        self._findings.remaining_s = 0.0
+        return self._findings
+
+    def _measure(self, item: Item) -> None:
+        self._ask(item)
+        if item.kind == "decode" and _is_short(self._findings.samples[-1]):
+            self._findings.warn("short_answers")
+            self._ask(item)
+
+    def _measure_more(self) -> None:
+        """Ask again where answers were too few for a rate, or once where they differ too much."""
+        standard = [item for item in self._plan.items if item.kind == "decode"]
+        for item in standard:
+            if _gaps(self._findings.replies("decode")) >= MIN_GAPS:
+                break
+            self._ask(item)
+        if is_unstable(self._findings.replies("decode")):
+            for item in standard:
+                self._ask(item)
+            if is_unstable(self._findings.replies("decode")):
+                self._findings.warn("unstable")
+
+    def _ask(self, item: Item) -> None:
+        """Ask once, again whenever a person's chat went first; a failure ends the benchmark where it must."""
+        while True:
+            self._await_turn()
+            if self._left_s() <= 0:
+                raise _Ended("deadline")
+            timeout_s = min(self._timeout_s(item), self._left_s())
+            measurement, failure = self._ask_server(item, self._nonce(), timeout_s)
+            if measurement.outcome != "cancelled":
+                break
+            self._check_stopped()
+            self._make_way(item)
+        if measurement.outcome == "timeout" and self._left_s() <= 0:
+            raise _Ended("deadline")
+        self._findings.samples.append(Sample(item, measurement, failure))
+        self._tell()
+        self._give_up_after(measurement, failure)
+
+    def _make_way(self, item: Item) -> None:
+        """A person chatted, perhaps with another model: warm up again before the item is repeated."""
+        self._findings.warn("interrupted_by_chat")
+        self._interruptions += 1
+        if self._interruptions > _MOST_INTERRUPTIONS:
+            raise _Ended("chat_busy")
+        if item.kind not in ("cold", "warm_up"):
+            self._ask(next(warm for warm in self._plan.items if warm.kind == "warm_up"))
+
+    def _await_turn(self) -> None:
+        began = self._monotonic()
+        while not self._wait_idle(_IDLE_LOOK_S):
+            self._check_stopped()
+            if self._monotonic() - began > _LONGEST_WAIT_S:
+                raise _Ended("chat_busy")
+        self._ends_at += self._monotonic() - began
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        if self._stopped():
+            raise _Ended("stopped")
+
+    def _left_s(self) -> float:
+        return self._ends_at - self._monotonic()
+
+    def _timeout_s(self, item: Item) -> float:
+        """Four times what the item should take at the measured speed, at least ten seconds."""
+        if item.kind in ("cold", "warm_up"):
+            return self._load_timeout_s
+        replies = self._findings.replies("decode", "prefill", "custom")
+        gaps = [found for reply in replies if (found := token_gaps(reply)) is not None]
+        prefill: float | None = prefill_figure(replies)["value"]
+        if not gaps or not prefill:
+            return _FIRST_TIMEOUT_S
+        token_s = sum(eval_s for _, eval_s in gaps) / sum(count for count, _ in gaps)
+        expected_s = len(item.prompt) / _CHARS_PER_TOKEN / prefill + item.max_tokens * token_s
+        return max(_SHORTEST_TIMEOUT_S, _SLACK * expected_s)
+
+    def _give_up_after(self, measurement: Measurement, failure: Failure | None) -> None:
+        if measurement.outcome in ("ok", "empty"):
+            self._streak.clear()
+            return
+        self._streak.append(measurement.outcome)
+        code = failure.code.lower() if failure else measurement.outcome
+        if measurement.outcome == "timeout":
+            if self._streak[-_TIMEOUTS:] == ["timeout"] * _TIMEOUTS:
+                raise _Ended("timeouts", failure)
+        elif measurement.outcome in _HOPELESS or len(self._streak) >= _FAILURES:
+            raise _Ended(code, failure)
+
+    def _tell(self) -> None:
+        done, total = self._findings.done_items, len(self._plan.items)
+        if done:
+            pace_s = (self._monotonic() - self._began_at) / done
+            self._findings.remaining_s = max(0.0, min(pace_s * (total - done), self._left_s()))
+        self._noted(self._findings)
+
+
+def _gaps(replies: list[Measurement]) -> int:
+    return sum(found[0] for reply in replies if (found := token_gaps(reply)) is not None)
+
+
+def _is_short(sample: Sample) -> bool:
+    reply = sample.measurement
+    return reply.outcome == "ok" and reply.done_reason != "length" and (reply.tokens or 0) < sample.item.max_tokens / 2

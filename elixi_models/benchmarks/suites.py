@@ -1,0 +1,144 @@
+"""What a benchmark asks: the suites, their sizes and their prompts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from ..errors import InvalidRequest
+
+SUITE_VERSION = "speed-1"
+MAX_PROMPTS = 20
+MAX_PROMPT_CHARS = 8_000
+WARM_UP_TOKENS = 8
+#: Sampling only: an option of the runner (`num_ctx` …) that chat does not send would cost a reload.
+OPTIONS: Mapping[str, float] = MappingProxyType({"temperature": 0, "seed": 42, "top_k": 1, "repeat_penalty": 1})
+
+Kind: TypeAlias = Literal["cold", "warm_up", "decode", "prefill", "custom"]
+
+_SUBJECTS = (
+    "a lighthouse keeper who repairs the lamp in a storm and talks with the sea",
+    "a baker who opens a shop in a small mountain village at the end of winter",
+    "two sisters who cross a wide desert by train and count the stations",
+    "an old gardener who teaches a child how to read the weather in the leaves",
+    "a crew that brings a wooden ship home through fog, ice and long nights",
+)
+_REQUEST = (
+    "Write a long story about {subject}. Tell it in the past tense and in plain words. Describe the place first, then"
+    " the people, what they carry, what they fear and what they hope for. Let something go wrong in the middle, let"
+    " them find a way out together, and end the story on the next morning. Use at least six hundred words. Do not stop"
+    " early, do not use headings or lists, do not explain what you are doing, do not ask a question, and do not repeat"
+    " this request: begin with the first sentence of the story at once and go on until it is complete."
+)
+_PASSAGE = (
+    "The {number}. report of the harbour says that the water stood calm, that eleven boats came in before noon with"
+    " herring, salt and timber, that the crane was mended again, and that nobody knew when the ferry would sail. "
+)
+_PASSAGES = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One request of a benchmark; a nonce is put before its prompt each time it is asked."""
+
+    id: str
+    kind: Kind
+    prompt: str
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of one benchmark in their order, and the hard deadline for all of them."""
+
+    suite: str
+    deadline_s: float
+    items: tuple[Item, ...]
+
+    @property
+    def expected_s(self) -> float:
+        """How long it takes at the reference speed (12 tokens/s out, 80 in: a 3B model on a few cores)."""
+        return sum(item.max_tokens / 12 + len(item.prompt) / 4 / 80 for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    deadline_s: float
+    cold_loads: int
+    repetitions: int
+    max_tokens: int
+    prefills: int
+
+
+_SIZES = {"quick": _Size(115.0, 0, 3, 64, 0), "full": _Size(870.0, 2, 5, 128, 2)}
+
+
+def make_plan(suite: str, num_prompts: int | None = None, test_prompts: Sequence[str] | None = None) -> Plan:
+    """The requests of a suite.
+
+    Args:
+        suite: `quick` or `full`.
+        num_prompts: how many requests measure the speed (1-20); with `test_prompts`, how many of those are used.
+        test_prompts: prompts of the user's own, measured apart from the standard ones.
+
+    Raises:
+        InvalidRequest: naming the field and the reason.
+    """
+    size = _SIZES.get(suite) if isinstance(suite, str) else None
+    if size is None:
+        raise InvalidRequest(
+            f"suite must be one of {', '.join(_SIZES)}", field="suite", reason="unknown", allowed=list(_SIZES)
+        )
+    wanted = _checked_number(num_prompts)
+    own = _checked_prompts(test_prompts)[:wanted]
+    repetitions = size.repetitions if wanted is None or own else wanted
+    return Plan(suite, size.deadline_s, (*_standard_items(size, repetitions), *_own_items(own, size.max_tokens)))
+
+
+def _standard_items(size: _Size, repetitions: int) -> list[Item]:
+    story = _REQUEST.format(subject=_SUBJECTS[0])
+    items = [Item(f"cold-{n}", "cold", story, WARM_UP_TOKENS) for n in range(1, size.cold_loads + 1)]
+    items.append(Item("warm-up", "warm_up", story, WARM_UP_TOKENS))
+    for n in range(1, repetitions + 1):
+        subject = _SUBJECTS[(n - 1) % len(_SUBJECTS)]
+        items.append(Item(f"decode-{n}", "decode", _REQUEST.format(subject=subject), size.max_tokens))
+    report = "".join(_PASSAGE.format(number=n) for n in range(1, _PASSAGES + 1))
+    return items + [
+        Item(f"prefill-{n}", "prefill", f"{report}How many boats came in each day?", WARM_UP_TOKENS)
+        for n in range(1, size.prefills + 1)
+    ]
+
+
+def _own_items(prompts: Sequence[str], max_tokens: int) -> list[Item]:
+    return [Item(f"custom-{n}", "custom", prompt, max_tokens) for n, prompt in enumerate(prompts, start=1)]
+
+
+def _checked_number(num_prompts: int | None) -> int | None:
+    if num_prompts is None:
+        return None
+    if isinstance(num_prompts, bool) or not isinstance(num_prompts, int):
+        raise InvalidRequest("num_prompts must be a whole number", field="num_prompts", reason="type")
+    if not 1 <= num_prompts <= MAX_PROMPTS:
+        raise InvalidRequest(f"num_prompts must be 1 to {MAX_PROMPTS}", field="num_prompts", reason="range")
+    return num_prompts
+
+
+def _checked_prompts(test_prompts: Sequence[str] | None) -> list[str]:
+    if test_prompts is None:
+        return []
+    if isinstance(test_prompts, str) or not isinstance(test_prompts, Sequence):
+        raise InvalidRequest("test_prompts must be a list of strings", field="test_prompts", reason="type")
+    if len(test_prompts) > MAX_PROMPTS:
+        raise InvalidRequest(
+            f"test_prompts holds more than {MAX_PROMPTS} prompts", field="test_prompts", reason="length"
+        )
+    for prompt in test_prompts:
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise InvalidRequest("test_prompts must be a list of texts", field="test_prompts", reason="type")
+        if len(prompt) > MAX_PROMPT_CHARS:
+            raise InvalidRequest(
+                f"a test prompt is longer than {MAX_PROMPT_CHARS} characters", field="test_prompts", reason="length"
+            )
+    return list(test_prompts)
