@@ -90,8 +90,11 @@ def _bytes_of(request: Request, limit_bytes: int) -> bytes:
 
     if (request.content_length or 0) > limit_bytes:
         raise too_large(limit_bytes)
+    raw = b""
     try:
-        raw = request.stream.read(limit_bytes + 1)
+        # One read may give less than there is.
+        while len(raw) <= limit_bytes and (piece := request.stream.read(limit_bytes + 1 - len(raw))):
+            raw += piece
     except HTTPException as exc:
         if exc.code == 413:
             raise too_large(limit_bytes) from exc

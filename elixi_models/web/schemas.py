@@ -53,7 +53,7 @@ def check_object(value: Any, schema: Schema, *, whole: str = "body") -> dict[str
 
 
 def _check(value: Any, rule: Schema, field: str) -> Any:
-    if rule.get("format") == "model-name" and value is not None:
+    if rule.get("format") == "model-name":
         return ModelName.parse(value, field=field)
     _check_type(value, rule, field)
     if isinstance(value, str):
