@@ -241,6 +241,8 @@ class DownloadQueue:
             late, self._unwritten = self._unwritten, []
         for download in late:
             download.write_late()
+            if download.is_written:
+                self._knowledge.note_end(download.job)
         with self._lock:
             self._unwritten += [download for download in late if not download.is_written]
 
