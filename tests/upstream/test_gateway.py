@@ -156,6 +156,20 @@ def test_bare_numbers_are_sent_as_numbers(
     assert asked(ollama_emulator, "/api/generate")[0]["keep_alive"] == sent
 
 
+def _client_without_think(client: Any, model: str, prompt: str, stream: bool, options: Any, keep_alive: Any) -> None:
+    raise AssertionError("a client that does not know `think` would drop it")
+
+
+@pytest.fixture(params=["this client", "one like 0.3"])
+def any_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed client, and one whose `generate` does not know `think`."""
+    if request.param == "one like 0.3":
+        import ollama
+
+        monkeypatch.setattr(ollama.Client, "generate", _client_without_think)
+
+
+@pytest.mark.usefixtures("any_client")
 def test_think_is_sent_whatever_the_client_knows(raw_gateway: OllamaGateway, raw_server: Any) -> None:
     """Client 0.3.x has no `think`; it goes out all the same, and the reply is read alike."""
     raw_server.stream({"response": "a", "done": False}, {"response": "", "done": True, "done_reason": "stop"})
@@ -165,6 +179,27 @@ def test_think_is_sent_whatever_the_client_knows(raw_gateway: OllamaGateway, raw
     assert (body["think"], body["stream"], body["model"], body["prompt"]) == (False, True, "m", "p")
 
 
+@pytest.mark.usefixtures("any_client")
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (("400 Bad Request", {"error": '"m" does not support thinking'}), errors.InvalidRequest),
+        (("404 Not Found", {"error": "model 'm' not found"}), errors.ModelNotInstalled),
+        (("200 OK", {"error": "out of memory"}), errors.OutOfMemory),
+        (("200 OK", [1]), errors.OllamaError),
+    ],
+)
+def test_failures_with_think_are_the_same(
+    raw_gateway: OllamaGateway, raw_server: Any, answer: tuple[str, Any], expected: type[Exception]
+) -> None:
+    """Refused before the stream, in the stream, or with something odd: as every other reply."""
+    raw_server.answer(answer[1], status=answer[0])
+    with pytest.raises(errors.ElixiModelsError) as caught:
+        list(raw_gateway.generate("m", "p", think=True, timeout_s=10))
+    assert type(caught.value) is expected
+
+
+@pytest.mark.usefixtures("any_client")
 def test_thinking_is_told_apart(raw_gateway: OllamaGateway, raw_server: Any) -> None:
     """What a thinking model thinks is not its answer."""
     raw_server.stream({"response": "", "thinking": "hm", "done": False}, {"response": "42", "done": True})
