@@ -115,7 +115,7 @@ class MetricsRecorder:
 
     def flush_at_exit(self) -> None:
         """Have what waits written while the interpreter goes down; waits at most two seconds."""
-        if not self._waiting and not self._unsent and not self._book.changed():
+        if not self._waiting and not self._unsent and self._book.is_written:
             return
         try:
             self._follower.submit(self.flush).result(_EXIT_WAIT_S)

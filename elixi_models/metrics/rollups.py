@@ -159,6 +159,11 @@ class RollupBook:
         """The id and content of every roll-up that is not written yet, oldest first."""
         return [(rollup_id, rollup) for rollup_id, rollup in self._rollups.items() if rollup_id in self._changed]
 
+    @property
+    def is_written(self) -> bool:
+        """True when the store has everything as it is now."""
+        return not self._changed
+
     def written(self, rollup_id: str) -> None:
         """Note that the store has this roll-up as it is now."""
         self._changed.discard(rollup_id)

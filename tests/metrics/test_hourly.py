@@ -1,0 +1,103 @@
+"""One document of the seed's shape for every hour in which a model was asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from elixi_models.errors import StoreUnavailable
+from elixi_models.metrics.hourly import HourlyDocuments
+from elixi_models.metrics.rollups import RollupBook
+
+from .conftest import NOON_S, URL, AwayStore
+
+
+@pytest.fixture
+def documents(clock):
+    return HourlyDocuments(URL, clock=clock, memory_bytes={"w1": 2_097_152_000}.get)
+
+
+def put(store, owner, *calls):
+    book = RollupBook(URL, owner)
+    for one in calls:
+        book.add(one)
+    for rollup_id, rollup in book.changed():
+        store.put_rollup(rollup_id, rollup)
+
+
+def test_a_finished_hour_is_documented_from_all_owners(documents, store, call, clock):
+    """Two processes' calls of an hour give one document with the figures of both."""
+    put(store, "one", call(duration_s=1.0, tokens=51, eval_s=1.0))
+    put(store, "two", call(duration_s=3.0, tokens=51, eval_s=1.0), call(outcome="timeout"), call(outcome="cancelled"))
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+
+    (document,) = store.performance(ollama_url=URL)
+    assert document["model_name"] == "a:1b"
+    assert document["performance"] == {
+        "tokens_per_second": 50.0,
+        "avg_latency_ms": 2_000.0,
+        "error_rate": pytest.approx(1 / 3),
+        "total_requests": 4,
+    }
+    assert document["resource_usage"]["memory_mb"] == 2_000
+    assert document["hour_s"] == NOON_S
+    assert document["created_at_s"] == NOON_S + 3_600
+
+
+def test_an_hour_is_documented_once_whoever_does_it(documents, store, call, clock):
+    """The same process later, and another process, add nothing."""
+    put(store, "one", call())
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+    documents.write(store)
+    HourlyDocuments(URL, clock=clock, memory_bytes=lambda digest: None).write(store)
+
+    assert len(store.performance(ollama_url=URL)) == 1
+
+
+def test_the_hour_under_way_waits_until_its_last_figures_are_there(documents, store, call, clock):
+    """Within a minute of its end an hour is not documented yet."""
+    put(store, "one", call())
+    clock.now_s = NOON_S + 3_659
+    documents.write(store)
+    assert store.performance(ollama_url=URL) == []
+
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+    assert len(store.performance(ollama_url=URL)) == 1
+
+
+def test_each_model_has_its_own_document_without_invented_figures(documents, store, call, clock):
+    """An hour with failures alone has an error rate and no speed."""
+    put(store, "one", call(model="b:latest", weights_digest=None, outcome="timeout"), call())
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+
+    by_name = {document["model_name"]: document for document in store.performance(ollama_url=URL)}
+    assert sorted(by_name) == ["a:1b", "b"]
+    assert by_name["b"]["performance"] == {
+        "tokens_per_second": None,
+        "avg_latency_ms": None,
+        "error_rate": 1.0,
+        "total_requests": 1,
+    }
+    assert by_name["b"]["resource_usage"]["memory_mb"] is None
+
+
+def test_hours_missed_while_no_process_ran_are_documented_at_the_next_start(documents, store, call, clock):
+    """Those of the last day; older ones stay roll-ups."""
+    put(store, "one", call(created_at_s=NOON_S - 30 * 3_600), call(created_at_s=NOON_S - 20 * 3_600))
+    documents.write(store)
+
+    assert [document["hour_s"] for document in store.performance(ollama_url=URL)] == [NOON_S - 20 * 3_600]
+
+
+def test_an_hour_is_tried_again_after_an_outage(documents, store, call, clock):
+    """What could not be written is written at the next call."""
+    put(store, "one", call())
+    clock.now_s = NOON_S + 3_661
+    with pytest.raises(StoreUnavailable):
+        documents.write(AwayStore())
+    documents.write(store)
+
+    assert len(store.performance(ollama_url=URL)) == 1
