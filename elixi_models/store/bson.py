@@ -1,14 +1,14 @@
-"""Documents as MongoDB has them: with `_id` and dates. Pure, without the driver."""
+"""Documents as MongoDB has them: with `_id`, dates, and keys that every server takes. Pure, without the driver."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..records import Measurement, UsageEvent
 from .base import JsonObject
-from .documents import record_document
+from .documents import record_document, storable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -24,9 +24,35 @@ def seconds_of(date: datetime) -> float:
     return (aware - _EPOCH).total_seconds()
 
 
+def encoded(value: Any) -> Any:
+    """Plain JSON with `.`, `$` and `%` in keys percent-encoded: FerretDB refuses the first two."""
+    return _with_keys(storable(value), _encoded_key)
+
+
+def decoded(value: Any) -> Any:
+    """What was given to `encoded`."""
+    return _with_keys(value, _decoded_key)
+
+
+def _with_keys(value: Any, renamed: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {renamed(key): _with_keys(item, renamed) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_keys(item, renamed) for item in value]
+    return value
+
+
+def _encoded_key(key: str) -> str:
+    return key.replace("%", "%25").replace(".", "%2E").replace("$", "%24")
+
+
+def _decoded_key(key: str) -> str:
+    return key.replace("%24", "$").replace("%2E", ".").replace("%25", "%") if "%" in key else key
+
+
 def stored_record(record: Measurement | UsageEvent) -> JsonObject:
     """A record under its id, with a date beside its time."""
-    document = record_document(record)
+    document = encoded(record_document(record))
     return {"_id": document.pop("id"), **document, "created_at": date_of(record.created_at_s)}
 
 
@@ -38,7 +64,7 @@ def record_fields(document: Mapping[str, Any]) -> JsonObject:
 
 def stored_job(document: Mapping[str, Any]) -> JsonObject:
     """A job with its id under `id`."""
-    return {"id": document["_id"], **without(document, "_id")}
+    return {"id": document["_id"], **decoded(without(document, "_id"))}
 
 
 def without(document: Mapping[str, Any], field: str) -> JsonObject:

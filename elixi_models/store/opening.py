@@ -8,7 +8,8 @@ from .. import elixi
 from ..errors import StoreUnavailable
 from ..settings import Settings
 from .base import Store
-from .mongo import MongoStore, explained
+from .mongo import explained
+from .mongostore import MongoStore
 from .sqlite import FILE_NAME, SqliteStore
 
 

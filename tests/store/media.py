@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from elixi_models.store.base import Store
-from elixi_models.store.mongo import MongoStore
+from elixi_models.store.mongostore import MongoStore
 from elixi_models.store.sqlite import SqliteStore
 
 SERVER_URI = os.environ.get("ELIXI_TEST_MONGODB_URI")
