@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from elixi_models.testing import ollama_emulator, ollama_emulators
 __all__ = ["ollama_emulator", "ollama_emulators"]
 
 _LEAVE_S = 5.0
+_PATIENCE_S = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +53,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and ELIXI_TEST_REQUIRE does not allow that: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """`eventually(condition)` waits until the condition gives something true and returns that; at most 20 s."""
+
+    def wait(condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:
+        pause, until = threading.Event(), time.monotonic() + patience_s
+        while not (found := condition()):
+            assert time.monotonic() < until, "it never came true"
+            pause.wait(0.01)
+        return found
+
+    return wait
