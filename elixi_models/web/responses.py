@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -30,15 +30,56 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def ok(data: Any, message: str = "", status: int = 200, *, clock: Callable[[], float] = time.time) -> Answer:
-    """`{success, data, message, timestamp}`; keys keep their order.
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """JSON that is kept because making it costs more than sending it; stands for a value of `data`."""
 
-    Raises:
-        ValueError: NaN or an infinity in the data; they are no JSON.
-    """
-    content = f'"data": {_json(data)}, "message": {_json(message)}'
-    body = f'{{"success": true, {content}, "timestamp": {_json(timestamp(clock()))}}}\n'
-    return Answer(status, body.encode(), tag=blake2b(content.encode(), digest_size=12).hexdigest())
+    text: str
+    digest: str
+
+    @classmethod
+    def of(cls, value: Any) -> Fragment:
+        """The JSON of a value."""
+        text = _json(value)
+        return cls(text, _digest(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an answer says, without the time of day: the same content has the same tag."""
+
+    text: str
+    tag: str
+
+    @classmethod
+    def of(cls, data: Any, message: str = "", *, untagged: Collection[str] = ()) -> Content:
+        """The JSON of data and message; keys keep their order.
+
+        Args:
+            untagged: keys of `data` whose change alone is no news.
+
+        Raises:
+            ValueError: NaN or an infinity in the data; they are no JSON.
+        """
+        if not isinstance(data, dict):
+            text = _json(data)
+            return cls(_content(text, message), _digest(text + message))
+        parts = {
+            key: value if isinstance(value, Fragment) else Fragment(_json(value), "") for key, value in data.items()
+        }
+        text = ", ".join(f"{_json(key)}: {part.text}" for key, part in parts.items())
+        news = [part.digest or part.text for key, part in parts.items() if key not in untagged]
+        return cls(_content(f"{{{text}}}", message), _digest("\n".join([*news, message])))
+
+    def answer(self, status: int = 200, *, clock: Callable[[], float] = time.time) -> Answer:
+        """`{success, data, message, timestamp}` as of now."""
+        body = f'{{"success": true, {self.text}, "timestamp": {_json(timestamp(clock()))}}}\n'
+        return Answer(status, body.encode(), tag=self.tag)
+
+
+def ok(data: Any, message: str = "", status: int = 200, *, untagged: Collection[str] = ()) -> Answer:
+    """`{success, data, message, timestamp}`; arguments and errors as `Content.of`."""
+    return Content.of(data, message, untagged=untagged).answer(status)
 
 
 def refused(error: ElixiModelsError, *, clock: Callable[[], float] = time.time) -> Answer:
@@ -63,6 +104,14 @@ def all_headers(answer: Answer, *, cacheable: bool) -> dict[str, str]:
         **SECURITY_HEADERS,
         **answer.headers,
     }
+
+
+def _content(data_text: str, message: str) -> str:
+    return f'"data": {data_text}, "message": {_json(message)}'
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _json(value: Any) -> str:

@@ -153,5 +153,3 @@ def _no_quiet_500(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixtu
 @pytest.fixture
 def expects_500() -> None:
     """For tests of the last resort itself."""
-
-

@@ -58,7 +58,7 @@ class Running:
         class Server(server_class):  # type: ignore[misc,valid-type]
             daemon_threads = True
 
-            def handle_error(server, request: Any, client_address: Any) -> None:  # noqa: N805
+            def handle_error(server, request: Any, client_address: Any) -> None:
                 import traceback
 
                 self.errors.append(traceback.format_exc())
@@ -227,7 +227,9 @@ def test_a_body_reaches_the_view(host: Running, service: Any) -> None:
 )
 def test_a_chunked_body_is_decoded(host: Running, service: Any, chunks: bytes) -> None:
     """http.server decodes no chunks; without us the view would see nothing."""
-    head = b"POST /ai/switch-model HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /ai/switch-model HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
 
     status, _, body = host.say(head + chunks)
 
@@ -296,9 +298,14 @@ def test_a_body_that_never_comes_does_not_hold_the_host(run: Callable[..., Runni
     """The one thread is free again after the patience, and the waiting client is told."""
     from elixi_models.web import bodies
 
-    monkeypatch.setattr(bodies.BodyReader.__init__, "__kwdefaults__", {
-        **bodies.BodyReader.__init__.__kwdefaults__, "patience_s": 0.2,
-    })
+    monkeypatch.setattr(
+        bodies.BodyReader.__init__,
+        "__kwdefaults__",
+        {
+            **bodies.BodyReader.__init__.__kwdefaults__,
+            "patience_s": 0.2,
+        },
+    )
     host = run()
     with host.connect() as waiting:
         waiting.sendall(b"POST /ai/switch-model HTTP/1.0\r\nContent-Length: 10\r\n\r\n{")

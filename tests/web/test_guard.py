@@ -39,7 +39,16 @@ def test_loopback_names_and_addresses_are_trusted(client: FlaskClient, host: str
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost:x", "a, localhost", "x@localhost", "1.2.3"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "localhost:x",
+        "a, localhost",
+        "x@localhost",
+        "1.2.3",
+    ],
 )
 def test_another_name_is_refused_and_the_setting_named(client: FlaskClient, service: Any, host: str) -> None:
     """DNS rebinding: a page of evil.example is same-origin with itself, so the Host must be known."""
@@ -157,9 +166,7 @@ def test_the_origin_is_judged_behind_a_prefix(host_app: Callable[..., Any], serv
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("answer", "user"), [(None, None), (True, None), ("ada", "ada"), (7, "7")]
-)
+@pytest.mark.parametrize(("answer", "user"), [(None, None), (True, None), ("ada", "ada"), (7, "7")])
 def test_the_user_goes_to_the_service(host_app: Callable[..., Any], service: Any, answer: Any, user: Any) -> None:
     """What authorize gives is who did it."""
     client = host_app(service, authorize=lambda action: answer).test_client()

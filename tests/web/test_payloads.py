@@ -153,9 +153,7 @@ def test_a_body_without_a_length_is_limited_too(host_app: Callable[..., Any], fa
     client = host_app(fake_service(max_body_bytes=1024)).test_client()
     stream = io.BytesIO(b" " * 100_000)
 
-    response = client.post(
-        "/ai/switch-model", input_stream=stream, environ_overrides={"wsgi.input_terminated": True}
-    )
+    response = client.post("/ai/switch-model", input_stream=stream, environ_overrides={"wsgi.input_terminated": True})
 
     assert response.status_code == 413
     assert stream.tell() < 20_000
@@ -218,7 +216,11 @@ SCHEMAS = {
     name: value for name, value in vars(payloads).items() if isinstance(value, dict) and value.get("type") == "object"
 }
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 2000) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 2000)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=5,
 )

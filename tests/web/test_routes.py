@@ -251,9 +251,9 @@ def test_a_read_is_revalidated_by_its_tag(client: FlaskClient, service: Any) -> 
 
 def test_the_tag_does_not_know_the_time_of_day() -> None:
     """Two answers that differ in `timestamp` alone have one tag."""
-    from elixi_models.web.responses import ok
+    from elixi_models.web.responses import Content
 
-    early, late = ok({"a": 1}, clock=lambda: 1.0), ok({"a": 1}, clock=lambda: 2.0)
+    early, late = Content.of({"a": 1}).answer(clock=lambda: 1.0), Content.of({"a": 1}).answer(clock=lambda: 2.0)
 
     assert early.body != late.body
     assert early.tag == late.tag
@@ -275,7 +275,7 @@ def test_every_answer_has_the_security_headers(client: FlaskClient) -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
         assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert not [name for name in response.headers.keys() if name.startswith("Access-Control-")]
+        assert not [name for name, _ in response.headers if name.startswith("Access-Control-")]
 
 
 def test_head_is_get_without_the_body(client: FlaskClient) -> None:
@@ -284,3 +284,34 @@ def test_head_is_get_without_the_body(client: FlaskClient) -> None:
 
     assert (response.status_code, response.data) == (200, b"")
     assert int(response.headers["Content-Length"]) > 0
+
+
+def test_a_newer_look_at_the_same_lists_is_no_news(client: FlaskClient, service: Any) -> None:
+    """`as_of` moves every two seconds; while the server answers, that alone changes no tag."""
+    from dataclasses import replace
+
+    for path, verb in (("/ai/available-models", "available"), ("/ai/model-status", "status")):
+        tag = client.get(path).headers["ETag"]
+        service.answers[verb] = replace(service.answers[verb], as_of_s=1.0)
+
+        again = client.get(path, headers={"If-None-Match": tag})
+        assert again.status_code == 304
+        assert client.get(path).json["data"]["as_of"] == "1970-01-01T00:00:01Z"
+
+        service.answers[verb] = replace(service.answers[verb], reachable=False)
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_the_kept_list_follows_every_change(client: FlaskClient, service: Any) -> None:
+    """Neither the models nor the catalogue are ever served from an older list."""
+    from dataclasses import replace
+
+    before = client.get("/ai/available-models").json["data"]
+    service.answers["available"] = replace(service.answers["available"], catalogue=())
+    without = client.get("/ai/available-models").json["data"]
+    service.answers["available"] = replace(service.answers["available"], cards=())
+    nothing = client.get("/ai/available-models").json["data"]
+
+    assert [entry["name"] for entry in before["available"]] == ["llama2"]
+    assert (without["available"], without["installed"]) == ([], before["installed"])
+    assert (nothing["available"], nothing["installed"]) == ([], [])

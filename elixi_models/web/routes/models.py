@@ -6,12 +6,13 @@ from ... import shapes
 from ...messages import message_for
 from .. import payloads
 from ..endpoint import Call, Endpoint
+from ..listing import listing_of
 from ..responses import Answer, ok
 
 
 def available_models(call: Call) -> Answer:
     """What is installed, what could be, and which model is active."""
-    return ok(shapes.inventory(call.service.available()))
+    return listing_of(call.service).answer(call.service.available())
 
 
 def switch_model(call: Call) -> Answer:

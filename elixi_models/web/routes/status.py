@@ -10,7 +10,8 @@ from ..responses import Answer, ok
 
 def model_status(call: Call) -> Answer:
     """The active model and what is under way; always 200, with any server."""
-    return ok(shapes.status(call.service.status()))
+    report = call.service.status()
+    return ok(shapes.status(report), untagged=("as_of",) if report.reachable else ())
 
 
 def health(call: Call) -> Answer:
