@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .schema import migrate
@@ -23,10 +23,14 @@ class _Pool:
 
     def __init__(self) -> None:
         self.permits = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        #: Cleared while a fork waits, so that busy threads do not keep taking the permits it needs.
+        self.admitted = threading.Event()
+        self.admitted.set()
         self.idle: list[tuple[sqlite3.Connection, tuple[int, int]]] = []
         self.generation = 0
 
     def close_idle(self) -> None:
+        """Close what nobody uses."""
         while self.idle:
             connection, _ = self.idle.pop()
             connection.close()
@@ -53,6 +57,7 @@ class SqliteConnections:
             StoreUnavailable: the file is of a later version.
         """
         pool = self._pool()
+        pool.admitted.wait()
         with pool.permits:
             generation = pool.generation
             connection, identity = self._take(pool)
@@ -72,16 +77,26 @@ class SqliteConnections:
         pool.generation += 1
         pool.close_idle()
 
-    def quiesce(self) -> list[threading.BoundedSemaphore]:
-        """Wait (bounded) until nothing runs, hold up what would start, close everything; gives what to release."""
+    def quiesce(self) -> Callable[[], None] | None:
+        """Before a fork: wait (bounded) until nothing runs, hold up what would start, close everything.
+
+        Gives what ends this, or None where nothing was ever opened.
+        """
         pool = self._pools.get(os.getpid())
         if pool is None:
-            return []
-        held: list[threading.BoundedSemaphore] = []
-        while len(held) < MOST_CONNECTIONS and pool.permits.acquire(timeout=_FORK_WAIT_S):
-            held.append(pool.permits)
+            return None
+        pool.admitted.clear()
+        held = 0
+        while held < MOST_CONNECTIONS and pool.permits.acquire(timeout=_FORK_WAIT_S):
+            held += 1
         pool.close_idle()
-        return held
+
+        def resume() -> None:
+            for _ in range(held):
+                pool.permits.release()
+            pool.admitted.set()
+
+        return resume
 
     def _pool(self) -> _Pool:
         # Keyed by process: what a child inherits stays referenced and untouched.
@@ -120,18 +135,20 @@ class SqliteConnections:
 
 _living: weakref.WeakSet[SqliteConnections] = weakref.WeakSet()
 _forking = threading.Lock()
-_held: list[threading.BoundedSemaphore] = []
+_resumes: list[Callable[[], None]] = []
 
 
 def _before_fork() -> None:
     _forking.acquire()
     for connections in list(_living):
-        _held.extend(connections.quiesce())
+        resume = connections.quiesce()
+        if resume is not None:
+            _resumes.append(resume)
 
 
 def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
+    while _resumes:
+        _resumes.pop()()
     _forking.release()
 
 

@@ -154,9 +154,9 @@ class StoreFollower:
         """Run what is queued, store what waits, and end the thread; waits at most 2 s. Idempotent."""
         with self._lock:
             last_work = bool(self._queue) or any(periodic.at_close for periodic in self._periodic)
-            if not self._closed and last_work:
+            closed_before, self._closed = self._closed, True
+            if last_work and not closed_before:
                 self._start()
-            self._closed = True
             thread = self._thread
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
