@@ -9,6 +9,8 @@ from ..names import shown
 from .cancellation import Cancellation, Deadline
 from .failures import Action, refusal
 
+_WORK: dict[Action, str] = {"load": "load", "generate": "reply", "pull": "download"}
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -38,11 +40,11 @@ class Attempt:
         return refusal(text, status, action=self.action, model=None if self.model is None else shown(self.model))
 
     def unreachable(self) -> OllamaUnavailable:
-        """Nothing answers at the address."""
-        return OllamaUnavailable(
-            f"Nothing answers at {self.url}. Start Ollama, or set OLLAMA_API_URL to where it runs.",
-            reason="unreachable",
-        )
+        """Nothing answers at the address, or nothing whose certificate is trusted: the client does not tell which."""
+        remedy = "Start Ollama, or set OLLAMA_API_URL to where it runs."
+        if self.url.startswith("https:"):
+            remedy += " If it runs, this machine does not trust its certificate."
+        return OllamaUnavailable(f"Nothing answers at {self.url}. {remedy}", reason="unreachable")
 
     def disconnected(self) -> OllamaUnavailable:
         """The server went away before its answer was complete."""
@@ -65,4 +67,4 @@ class Attempt:
         )
 
     def _called_off(self) -> Cancelled:
-        return Cancelled(f"The {self.action} was called off.", action=self.action)
+        return Cancelled(f"The {_WORK.get(self.action, 'request')} was called off.", action=self.action)

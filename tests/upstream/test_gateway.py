@@ -421,6 +421,12 @@ def test_nobody_there(gateways: Gateways, call: str) -> None:
     assert caught.value.details["reason"] == "unreachable"
 
 
+def test_a_refused_tls_connection_may_be_the_certificate(gateways: Gateways, raw_server: Any) -> None:
+    """The client tells no difference between no server and one that cannot be trusted; the message names both."""
+    with pytest.raises(errors.OllamaUnavailable, match=r"Start Ollama.* certificate"):
+        gateways(raw_server.url.replace("http:", "https:")).version()
+
+
 def test_a_hanging_server_is_given_up(gateways: Gateways, raw_server: Any) -> None:
     """Each kind of call has its own time."""
     raw_server.hold = True
@@ -502,9 +508,9 @@ def test_what_is_cancelled_already_is_not_asked_for(gateway: OllamaGateway, olla
     """A job that was called off in the queue sends nothing."""
     cancellation = Cancellation()
     cancellation.cancel()
-    with pytest.raises(errors.Cancelled):
+    with pytest.raises(errors.Cancelled, match=r"^The load was called off\.$"):
         gateway.load("llama3.2:1b", cancellation=cancellation)
-    with pytest.raises(errors.Cancelled):
+    with pytest.raises(errors.Cancelled, match=r"^The download was called off\.$"):
         next(gateway.pull("x", cancellation=cancellation))
     assert ollama_emulator.requests == []
 
