@@ -13,6 +13,7 @@ from .catalogue.catalogue import Catalogue
 from .chatting import Chat
 from .downloads.jobs import DownloadQueue
 from .elixi import BrainLink
+from .errors import OllamaUnavailable
 from .inventory import ServerView
 from .metrics.footprints import Footprints
 from .metrics.recorder import MetricsRecorder
@@ -36,6 +37,8 @@ from .upstream.resources import ResourceMonitor
 
 _RESUME_S = 1.0
 _SWEEP_S = 3600.0
+_FIRST_LOOK_S = 0.9
+_SHORT_FIRST_LOOK_S = 0.3
 
 
 class Assembly:
@@ -174,6 +177,13 @@ class Assembly:
             self.observer.ask(0)
         self.active.restore()
 
+    def look(self) -> ServerView:
+        """The last look at the server; waits only for the very first, which also imports the client library.
+
+        At most 0.9 s, or 0.3 s where requests may hardly wait (a short `switch_wait_s`: one thread serves all).
+        """
+        return self.observer.ask(min(_FIRST_LOOK_S, max(_SHORT_FIRST_LOOK_S, self.settings.switch_wait_s)))
+
     def facts(self, view: ServerView) -> Facts:
         """The memory that reports are made of, around one view of the server."""
         return Facts(
@@ -248,3 +258,12 @@ class Assembly:
             self.benchmarks,
         ):
             part.reset_after_fork()
+
+
+def unavailable(view: ServerView) -> OllamaUnavailable:
+    """The error for a server without an answer: it failed to, or was not asked yet."""
+    if view.error_code is None and view.as_of_s is None:
+        return OllamaUnavailable("Ollama was not asked yet. Ask again in a moment.", ollama_url=view.ollama_url)
+    return OllamaUnavailable(
+        "Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.", ollama_url=view.ollama_url
+    )

@@ -56,7 +56,15 @@ def demo(host: str, port: int, data_dir: Path | None, mongodb_uri: str | None, o
         weights = parts.real_weights()
         with parts.emulate(weights) as ollama:
             click.echo(f"Emulated Ollama at {ollama.url}: {parts.introduce(weights)}")
-            _serve(host, port, chat=True, ollama_url=ollama.url, registry_url=ollama.url, **settings)
+            _serve(
+                host,
+                port,
+                chat=True,
+                ollama_url=ollama.url,
+                registry_url=ollama.url,
+                configured_model=parts.REAL_MODEL,
+                **settings,
+            )
 
 
 @main.command()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .assembly import Assembly
+from .assembly import Assembly, unavailable
 from .errors import ElixiModelsError, InvalidRequest, ModelNotInstalled, NoUsableModel, OllamaUnavailable
 from .names import ModelName
 from .records import Choice, Failure, Reply
 
-_FIRST_LOOK_S = 0.3
 _MAX_PROMPT_CHARS = 1_000_000
 
 
@@ -18,14 +17,14 @@ class Conversation:
         self._parts = parts
 
     def choose(self, task_type: str | None, prompt: str | None) -> Choice:
-        """The best installed model; waits up to 0.3 s for the very first look at the server, else microseconds.
+        """The best installed model; waits a moment for the very first look at the server, else microseconds.
 
         Raises:
             NoUsableModel: no installed model can take the task.
         """
         parts = self._parts
         if parts.observer.view.as_of_s is None:
-            parts.observer.ask(_FIRST_LOOK_S)
+            parts.look()
         choice = parts.selector.choose(task_type, prompt)
         if choice is None:
             raise NoUsableModel(
@@ -65,10 +64,10 @@ class Conversation:
         return Reply(text, target, choice, failure)
 
     def _installed(self, name: ModelName | None) -> str:
-        view = self._parts.observer.ask(_FIRST_LOOK_S)
+        view = self._parts.look()
         model = view.find(name.installed) if name else None
         if model is None and view.as_of_s is None:
-            raise OllamaUnavailable("Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.")
+            raise unavailable(view)
         if model is None:
             raise ModelNotInstalled("That model is not installed. Download it first.")
         return model.name
@@ -86,7 +85,7 @@ class Conversation:
 
     def brain_can_reply(self) -> bool:
         """Whether the server answers and has exactly the brain's model."""
-        view = self._parts.observer.ask(_FIRST_LOOK_S)
+        view = self._parts.look()
         model = self._parts.brain.model()
         return view.reachable and model is not None and view.find(model) is not None
 

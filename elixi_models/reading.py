@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable
 
 from . import __version__
-from .assembly import Assembly
+from .assembly import Assembly, unavailable
 from .assignments import Assignments
 from .conversation import Conversation
-from .errors import NotFound, OllamaDisabled, OllamaUnavailable
+from .errors import NotFound, OllamaDisabled
 from .inventory import ServerView
 from .names import ModelName
 from .records import BenchmarkJob, Choice, DownloadJob, Reply, UsageEvent
 from .reports import HealthReport, Inventory, StatusReport, report_health, report_status, take_inventory
 from .settings import Settings
-
-_FIRST_LOOK_S = 0.3
 
 
 class ModelReader:
@@ -82,7 +80,7 @@ class ModelReader:
         view = self._look()
         if view.as_of_s is None:
             self._require_enabled()
-            raise unavailable(self.settings.ollama_url)
+            raise unavailable(view)
         return take_inventory(self.parts.facts(view), self.parts.catalogue.entries())
 
     def catalogue_alone(self) -> Inventory:
@@ -197,11 +195,4 @@ class ModelReader:
 
     def _look(self) -> ServerView:
         self.start()
-        return self.parts.observer.ask(_FIRST_LOOK_S)
-
-
-def unavailable(url: str) -> OllamaUnavailable:
-    """The error for a server that does not answer."""
-    return OllamaUnavailable(
-        "Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.", ollama_url=url
-    )
+        return self.parts.look()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import names
+from .assembly import unavailable
 from .assignments import Assignments
 from .errands import Errand
 from .errors import ModelActive, ModelNotInstalled
 from .inventory import InstalledModel
 from .names import ModelName
-from .reading import ModelReader, unavailable
+from .reading import ModelReader
 from .records import Activation, BenchmarkJob, DownloadJob
 from .reports import Deletion, Unloading, freed_bytes
 
@@ -183,7 +184,7 @@ class ModelService(ModelReader):
             view = self.parts.observer.refresh(min(wait_s, 1.0))
         model = view.find(name.installed)
         if model is None and not view.reachable:
-            raise unavailable(self.settings.ollama_url)
+            raise unavailable(view)
         if model is None:
             raise ModelNotInstalled(
                 f"Model {name.shown} is not installed. Download it first, or send auto_pull: true.",

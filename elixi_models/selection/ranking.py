@@ -185,9 +185,9 @@ def _score(task: Task, model: InstalledModel, inputs: SelectionInputs) -> Candid
     time_s, speed_source = expected_time_s(task, model, summary, resident=resident)
     terms = {
         "quality": quality,
-        "latency": -_TIME_WEIGHT[task] * 10 * math.log10(1 + time_s / 5),
-        "errors": -40 * _error_share(summary),
-        "memory": -_memory_cost(model, inputs, resident),
+        "latency": 0.0 - _TIME_WEIGHT[task] * 10 * math.log10(1 + time_s / 5),
+        "errors": 0.0 - 40 * _error_share(summary),
+        "memory": 0.0 - _memory_cost(model, inputs, resident),
     }
     evidence: dict[str, object] = {
         "quality": estimate.source,
