@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 JSON = "application/json; charset=utf-8"
 PLAIN_JSON = "application/json"
+
+Stream = Generator[Mapping[str, Any], None, None]
+"""Lines of JSON; closing it ends the work behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Plain:
 class Lines:
     """An answer in lines of JSON. What fails before the first line has a status of its own, later it is a last line."""
 
-    lines: Iterator[Mapping[str, Any]]
+    lines: Stream
 
 
 Answer = Json | Plain | Lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import deque
@@ -224,7 +225,8 @@ class OllamaEmulator:
         if isinstance(runner.engine, ScriptedEngine):
             runner.engine.kill()
         elif runner.engine.pid:
-            os.kill(runner.engine.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(runner.engine.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def advance(self, seconds: float) -> None:
         """Move the server's time of day forward: what has been idle for longer than its keep-alive goes."""

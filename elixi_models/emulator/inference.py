@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import Answer, Call, Json, Lines
+from .answers import Answer, Call, Json, Lines, Stream
 from .bodies import check_options, runner_options, seconds_of
 from .clock import stamp
 from .errors import Refusal
@@ -80,7 +80,7 @@ def embed(machine: Machine, call: Call) -> Answer:
         if not entry.model.is_embedder and not machine.version.chat_embeds:
             raise Refusal(501, _NO_EMBEDDINGS)
         with machine.scheduler.turn(runner, call.abort):
-            vectors = runner.engine.embed(texts)
+            vectors = _embedded(runner, texts)
     return Json(
         {
             "model": call.body["model"],
@@ -168,7 +168,7 @@ def _lease(machine: Machine, wanted: Wanted, call: Call) -> Iterator[Runner]:
         yield runner
 
 
-def _chunks(request: Request, wanted: Wanted, ask: Ask) -> Iterator[dict[str, Any]]:
+def _chunks(request: Request, wanted: Wanted, ask: Ask) -> Stream:
     scheduler, abort = request.machine.scheduler, request.call.abort
     began = time.perf_counter_ns()
     with _lease(request.machine, wanted, request.call) as runner:
@@ -209,7 +209,7 @@ def _token_ids(text: str) -> list[int]:
     return [zlib.crc32(token.encode()) % 49_152 for token in tokens_of(text)]
 
 
-def _folded(request: Request, lines: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
+def _folded(request: Request, lines: Stream) -> dict[str, Any]:
     """The whole answer in one object."""
     text, thinking, last = "", "", {}
     for line in lines:
@@ -218,6 +218,13 @@ def _folded(request: Request, lines: Iterator[Mapping[str, Any]]) -> dict[str, A
         thinking += part.get("thinking", "")
         last = dict(line)
     return {**last, **request.said(text, thinking), "created_at": last.get("created_at")} if last else {}
+
+
+def _embedded(runner: Runner, texts: list[str]) -> list[list[float]]:
+    try:
+        return runner.engine.embed(texts)
+    except EngineFailed as failure:
+        raise Refusal(500, failure.reason) from None
 
 
 def _texts(given: Any) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .answers import PLAIN_JSON, Answer, Call, Json, Lines, Plain
+from .answers import PLAIN_JSON, Answer, Call, Json, Lines, Plain, Stream
 from .errors import Refusal
 from .installed import Installed
 from .machine import Machine
@@ -54,14 +54,10 @@ def create(machine: Machine, call: Call) -> Answer:
     return _told(_creation(machine, name, base, call), call)
 
 
-def _creation(machine: Machine, name: Name, base: Name, call: Call) -> Iterator[Mapping[str, Any]]:
-    found = machine.disk.find(base)
-    if found is None:
+def _creation(machine: Machine, name: Name, base: Name, call: Call) -> Stream:
+    if machine.disk.find(base) is None:
         yield from (line for line in machine.pulls.lines(base, call.abort) if line.get("status") != "success")
-        found = machine.disk.find(base)
-    if found is None:
-        raise Refusal(404, f"model '{base.shown}' not found")
-    child = _child(found, name, call.body)
+    child = _child(machine.resolve("create", call.body, "from"), name, call.body)
     for layer in sorted(manifest_of(child).layers, key=lambda layer: not machine.disk.has_blob(layer.digest)):
         verb = "using existing" if machine.disk.has_blob(layer.digest) else "creating new"
         yield {"status": f"{verb} layer sha256:{layer.digest}"}
@@ -83,7 +79,7 @@ def _child(base: Installed, name: Name, body: Mapping[str, Any]) -> EmulatedMode
     )
 
 
-def _told(lines: Iterator[Mapping[str, Any]], call: Call) -> Answer:
+def _told(lines: Stream, call: Call) -> Answer:
     """The lines, or only how it ended where no stream is wanted."""
     if call.body.get("stream") is not False:
         return Lines(lines)

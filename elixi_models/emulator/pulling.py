@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .answers import Stream
 from .errors import Refusal
 from .faults import Faults, PullFault
 from .installed import Disk
@@ -23,8 +23,6 @@ from .versions import Version
 
 TICK_S = 0.06
 _HASHED_PER_S = 1.7e9
-
-Line = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class Pulls:
     _landed: set[str] = field(default_factory=set)
     _active: list[str] = field(default_factory=list)
 
-    def lines(self, name: Name, abort: threading.Event) -> Iterator[Line]:
+    def lines(self, name: Name, abort: threading.Event) -> Stream:
         """A pull, line by line; it ends with a `Refusal` where the server would say `error`."""
         with self._lock:
             self._active.append(name.shown)
@@ -80,7 +78,7 @@ class Pulls:
         with self._lock:
             return list(self._active)
 
-    def _pull(self, name: Name, abort: threading.Event) -> Iterator[Line]:
+    def _pull(self, name: Name, abort: threading.Event) -> Stream:
         yield {"status": "pulling manifest"}
         fault = self.faults.pull_fault(name.shown)
         model = self._model(name, fault)
@@ -165,7 +163,7 @@ class Pulls:
             transfer.pace = pace
         return transfer
 
-    def _fetch(self, blob: Layer, pace: Pace, fault: PullFault | None, abort: threading.Event) -> Iterator[Line]:
+    def _fetch(self, blob: Layer, pace: Pace, fault: PullFault | None, abort: threading.Event) -> Stream:
         if fault and fault.kind == "blob-missing":
             raise Refusal(500, "file does not exist")
         transfer = self._transfer(blob, pace)
@@ -228,8 +226,12 @@ class Pulls:
         return before is not None and any(not self.disk.has_blob(blob.digest) for blob in before.manifest.blobs)
 
 
-def _progress(blob: Layer, completed: int) -> Line:
-    line: Line = {"status": f"pulling {blob.digest[:12]}", "digest": f"sha256:{blob.digest}", "total": blob.size}
+def _progress(blob: Layer, completed: int) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "status": f"pulling {blob.digest[:12]}",
+        "digest": f"sha256:{blob.digest}",
+        "total": blob.size,
+    }
     if completed:
         line["completed"] = completed
     return line

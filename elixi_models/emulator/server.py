@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import guard, routes
-from .answers import JSON, Answer, Call, Json, Lines, Plain
+from .answers import JSON, Answer, Call, Json, Lines, Plain, Stream
 from .disconnects import DisconnectWatch
 from .errors import Refusal
 from .faults import Cut, Failure
@@ -187,16 +187,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.wfile.write(body)
 
-    def _write_lines(self, lines: Iterator[Mapping[str, Any]], path: str) -> None:
-        with contextlib.closing(_closable(lines)) as open_lines:
+    def _write_lines(self, lines: Stream, path: str) -> None:
+        with contextlib.closing(lines):
             try:
-                first = next(open_lines)
+                first = next(lines)
             except Refusal as refused:
                 self._write_whole(refused.status, _encoded({"error": refused.error}), JSON, {})
                 return
             self._begin(200, "application/x-ndjson", {}, None)
             cut = self.server.machine.faults.cut_of(path)
-            for count, line in enumerate(_told_to_the_end(first, open_lines)):
+            for count, line in enumerate(_told_to_the_end(first, lines)):
                 self._meet_cut(cut, count, line)
                 self._write_chunk(_encoded(line) + b"\n")
             self.wfile.write(b"0\r\n\r\n")
@@ -228,17 +228,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
-def _told_to_the_end(first: Mapping[str, Any], rest: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _told_to_the_end(first: Mapping[str, Any], rest: Stream) -> Stream:
     """The lines; a refusal among them is the last."""
     yield first
     try:
         yield from rest
     except Refusal as refused:
         yield {"error": refused.error}
-
-
-def _closable(lines: Iterator[Mapping[str, Any]]) -> Any:
-    return lines if hasattr(lines, "close") else (line for line in lines)
 
 
 def _encoded(value: Any) -> bytes:

@@ -38,7 +38,7 @@ _NEW_NAMES: Mapping[str, NameErrors] = MappingProxyType(
         "embed": NameErrors(_NOT_FOUND, _INVALID, _PULL_FIRST),
         "show": NameErrors(_REQUIRED, _INVALID, _NOT_FOUND),
         "pull": NameErrors(_INVALID, _INVALID, _INVALID),
-        "create": NameErrors(_INVALID, _INVALID, _INVALID),
+        "create": NameErrors(_INVALID, _INVALID, _NOT_FOUND),
         "delete": NameErrors(_REQUIRED, _DELETE_INVALID, _NOT_FOUND),
         "copy": NameErrors(_COPY_INVALID, _COPY_INVALID, Told(404, 'model "{name}" not found')),
     }

@@ -145,7 +145,7 @@ class Player:
 
     def _twice(self) -> Exchange:
         request = self.cases["pull-twice-at-once"]["request"]
-        with emulator(self.number, fresh=self.fresh, time_scale=0.2) as ollama:
+        with emulator(self.number, fresh=self.fresh, time_scale=0.1) as ollama:
             ollama.set_pull_rate(FULL_SIZE / 0.2)
             client = Client(ollama)
             delete(client, self.slow)
@@ -168,11 +168,16 @@ class Player:
         ollama.break_pull("stall")
         yield "pull-stall", self.play(client, "pull-stall", lines=20)
         until(lambda: not ollama.pulling)
-        ollama.mend_pull()
-        ollama.break_pull("cut")
-        yield "pull-cut", self.play(client, "pull-cut")
         ollama.break_pull("registry-down")
         yield "pull-registry-down", self.play(client, "pull-registry-down")
+        yield "pull-cut", self._cut()
+
+    def _cut(self) -> Exchange:
+        with emulator(self.number, fresh=self.fresh, time_scale=0.002) as ollama:
+            client = Client(ollama)
+            delete(client, self.other)
+            ollama.break_pull("cut")
+            return self.play(client, "pull-cut")
 
     def _queue(self) -> Played:
         with emulator(
@@ -180,7 +185,7 @@ class Player:
         ) as ollama:
             client = Client(ollama)
             client.post("/api/generate", {"model": self.chat, "stream": False})
-            story = {"model": self.chat, "prompt": "Tell a long story.", "options": {"num_predict": 60}}
+            story = {"model": self.chat, "prompt": "Tell a long story.", "options": {"num_predict": 30}}
             with ThreadPoolExecutor(7) as pool:
                 busy = pool.submit(client.post, "/api/generate", story)
                 until(lambda: ollama.answering == [self.chat])

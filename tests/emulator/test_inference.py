@@ -208,3 +208,14 @@ def test_a_truncated_file_fails_each_load(ollama: OllamaEmulator, client: Client
     ollama.break_file("echo", None)
 
     assert (broken, ask(client, model="echo", prompt="x")["status"]) == ([500, 500], 200)
+
+
+@pytest.mark.parametrize(("destination", "status"), [("a b", 400), ("", 400), ("copy", 200), ("ECHO", 200)])
+def test_a_copy_needs_a_name(client: Client, ollama: OllamaEmulator, destination: str, status: int) -> None:
+    """Onto itself, in whatever case, it is nothing."""
+    answered = client.post("/api/copy", {"source": "echo", "destination": destination})
+
+    assert answered["status"] == status
+    assert ("copy:latest" in ollama.installed) == (destination == "copy")
+    if status == 400:
+        assert answered["body"] == {"error": f'destination "{destination}" is invalid'}

@@ -161,17 +161,20 @@ def test_a_killed_engine_breaks_off() -> None:
         next(pieces)
 
 
-def test_the_speed_is_kept() -> None:
-    """Ten tokens at 200 a second do not come in less than 45 ms."""
-    given = ScriptedEngine(EmulatedModel("m", answers="a " * 10, decode_tokens_per_s=200), load_seconds=0)
-    waits: list[float] = []
+def test_the_speed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the prompt's time, then a token every five milliseconds."""
+    now = 100.0
+    heard_at: list[float] = []
 
-    class Listening(threading.Event):
+    class Waiting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout or 0.0)
-            return super().wait(timeout)
+            nonlocal now
+            now += timeout or 0.0
+            return False
 
-    list(given.generate(asked(), abort=Listening()))
+    monkeypatch.setattr("elixi_models.emulator.scripted.time.monotonic", lambda: now)
+    facts = EmulatedModel("m", answers="a b c d", decode_tokens_per_s=200, prefill_tokens_per_s=40)
+    for _ in ScriptedEngine(facts, load_seconds=0).generate(asked("Hi"), abort=Waiting()):
+        heard_at.append(round(now - 100.0, 6))
 
-    assert len(waits) >= 10
-    assert 0.045 <= sum(waits) <= 0.2
+    assert heard_at == [0.075, 0.08, 0.085, 0.09, 0.09]
