@@ -114,14 +114,15 @@ class AttachedModels(ElixiModels):
         path = path_info(handler.path)
         if not path.startswith(f"{self._url_prefix}/"):
             return False
-        from werkzeug.exceptions import MethodNotAllowed, NotFound
+        from werkzeug.exceptions import HTTPException, NotFound
 
         try:
             self._application()[1].match(path.encode("latin-1").decode("utf-8", "replace"), handler.command)
-        except MethodNotAllowed:
-            return True
         except NotFound:
             return False
+        except HTTPException:
+            # A wrong method, or a doubled slash that the router would redirect: our app tells both in JSON.
+            return True
         return True
 
     def _application(self) -> tuple[Application, MapAdapter]:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, NotFound
 
 from ..errors import ElixiModelsError, Forbidden
 from ..settings import Settings
@@ -76,10 +76,9 @@ def build_blueprint(name: str, url_prefix: str, make_state: Callable[[Mapping[st
     mounting = _Mounting(make_state)
     for endpoint in ENDPOINTS:
         view = partial(_view, mounting, endpoint)
-        # Merged slashes would be answered by the router's own redirect, which is HTML.
-        blueprint.add_url_rule(f"/{endpoint.path}", endpoint.name, view, methods=[endpoint.method], merge_slashes=False)
+        blueprint.add_url_rule(f"/{endpoint.path}", endpoint.name, view, methods=[endpoint.method])
     for path, page in dashboard.PAGES.items():
-        blueprint.add_url_rule(f"/{path}", path.replace(".", "_"), partial(_page, mounting, page), merge_slashes=False)
+        blueprint.add_url_rule(f"/{path}", path.replace(".", "_"), partial(_page, mounting, page))
     blueprint.before_request(_answer_options)
     blueprint.register_error_handler(Exception, lambda exc: send(render(exc)))
     blueprint.record(mounting.register)
@@ -131,9 +130,11 @@ def _before_any_request(state: AppState, prefix: str) -> Response | None:
 def _is_ours(path: str, prefix: str, failure: HTTPException) -> bool:
     if not path.startswith(f"{prefix}/"):
         return bool(prefix) and path == prefix and isinstance(failure, NotFound)
-    if isinstance(failure, MethodNotAllowed):
-        return path[len(prefix) + 1 :] in _PATHS
-    return bool(prefix) and isinstance(failure, NotFound)
+    if isinstance(failure, NotFound):
+        return bool(prefix)
+    # The host may have methods and redirects of his own under our prefix; a doubled slash before one of our paths
+    # would be answered by a redirect in HTML.
+    return path[len(prefix) :].lstrip("/") in _PATHS
 
 
 def _answer_options() -> Response | None:

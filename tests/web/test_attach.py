@@ -424,12 +424,20 @@ def test_an_encoded_path_is_decoded_once(host: Running, path: bytes, info: str) 
     assert environ["QUERY_STRING"] == ("x=%2F" if b"?" in path else "")
 
 
-@pytest.mark.parametrize("path", [b"/ai/a%2Fb", b"/ai/%C3%A9", "/ai/é".encode(), b"/ai/%ff", b"/ai//health"])
+@pytest.mark.parametrize("path", [b"/ai/a%2Fb", b"/ai/%C3%A9", "/ai/é".encode(), b"/ai/%ff"])
 def test_a_path_that_is_not_ours_stays_the_host_s(host: Running, path: bytes) -> None:
     """Odd spellings are matched without harm, and go to the host untouched."""
     status, _, body = host.say(b"GET " + path + b" HTTP/1.0\r\n\r\n")
 
     assert (status, list(json.loads(body))) == (404, ["host"])
+
+
+def test_a_doubled_slash_is_told_in_json(host: Running) -> None:
+    """The router would redirect it in HTML, also with a method that no redirect fits."""
+    for raw in (b"GET /ai//health HTTP/1.0\r\n\r\n", post("/ai//switch-model", b"{}")):
+        status, _, body = host.say(raw)
+
+        assert (status, json.loads(body)["error_code"]) == (404, "NOT_FOUND")
 
 
 def test_attaching_twice_is_refused(run: Callable[..., Running], service: Any) -> None:

@@ -216,5 +216,5 @@ def test_flask_has_the_commands(service: Any) -> None:
 
     assert (result.exit_code, "neural-chat" in result.output) == (0, True)
     assert runner.invoke(args=["gpu-box", "list"]).exit_code == 0
-    names = "list status switch pull recommend benchmark".split()
+    names = ["list", "status", "switch", "pull", "recommend", "benchmark"]
     assert all(name in runner.invoke(args=["elixi-models", "--help"]).output for name in names)
