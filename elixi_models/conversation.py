@@ -23,8 +23,7 @@ class Conversation:
             NoUsableModel: no installed model can take the task.
         """
         parts = self._parts
-        if parts.observer.view.as_of_s is None:
-            parts.look()
+        parts.look()
         choice = parts.selector.choose(task_type, prompt)
         if choice is None:
             raise NoUsableModel(
