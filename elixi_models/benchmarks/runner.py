@@ -79,7 +79,7 @@ class Runner:
         nonce: a new text for every request, so that no prompt is answered from the server's cache.
         wait_idle: waits at most so many seconds until nobody chats; True when nobody does.
         stopped: True once the benchmark was called off.
-        noted: called after every request, and once when the benchmark's turn has come.
+        noted: called after every item, and once when the benchmark's turn has come.
         load_timeout_s: the longest load.
     """
 
@@ -121,7 +121,9 @@ class Runner:
                 self._tell()
             self._measure_more()
         except _Ended as end:
-            self._findings.reason, self._findings.failure = end.reason, end.failure
+            # Repetitions beyond the plan may fall to the deadline: the plan is fulfilled all the same.
+            if end.reason != "deadline" or self._findings.done_items < len(self._plan.items):
+                self._findings.reason, self._findings.failure = end.reason, end.failure
         self._findings.remaining_s = 0.0
         return self._findings
 
@@ -138,9 +140,11 @@ class Runner:
             if _gaps(self._findings.replies("decode")) >= MIN_GAPS:
                 break
             self._ask(item)
+            self._tell()
         if is_unstable(self._findings.replies("decode")):
             for item in standard:
                 self._ask(item)
+                self._tell()
             if is_unstable(self._findings.replies("decode")):
                 self._findings.warn("unstable")
 
@@ -159,7 +163,6 @@ class Runner:
         if measurement.outcome == "timeout" and self._left_s() <= 0:
             raise _Ended("deadline")
         self._findings.samples.append(Sample(item, measurement, failure))
-        self._tell()
         self._give_up_after(measurement, failure)
 
     def _make_way(self, item: Item) -> None:

@@ -1,0 +1,242 @@
+"""The order in which a benchmark asks, waits, repeats and gives up."""
+
+from __future__ import annotations
+
+import pytest
+
+from elixi_models.benchmarks.suites import make_plan
+
+
+def test_everything_is_asked_once_with_a_nonce_of_its_own(bench):
+    """On a steady machine the quick suite is four requests."""
+    found = bench.run()
+
+    assert bench.ask.ids == ["warm-up", "decode-1", "decode-2", "decode-3"]
+    assert [nonce for _, nonce, _ in bench.ask.requests] == ["nonce 1", "nonce 2", "nonce 3", "nonce 4"]
+    assert (found.reason, found.failure, found.warnings, found.done_items) == (None, None, [], 4)
+    assert found.measured
+
+
+def test_progress_is_told_after_every_item(bench):
+    """At first with the expected time, then with what is left at the pace so far."""
+    bench.run()
+
+    assert [note[0] for note in bench.notes] == [0, 1, 2, 3, 4]
+    assert bench.notes[0][1] == pytest.approx(make_plan("quick").expected_s)
+    assert [note[1] for note in bench.notes[1:]] == [6.0, 4.0, 2.0, 0.0]
+
+
+def test_time_limits_follow_the_measured_speed(bench):
+    """The load's for the warm-up, a minute for the first, then at least ten seconds; never beyond the deadline."""
+    bench.run()
+
+    assert [timeout_s for _, _, timeout_s in bench.ask.requests] == [115.0, 60.0, 10.0, 10.0]
+
+
+def test_a_slow_model_gets_four_times_what_it_should_need(bench):
+    """64 tokens at 2 tokens/s and a prompt of about 200 at 40 tokens/s."""
+    bench.ask.replies = [{}, {"eval_s": 31.5, "prompt_s": 4.0, "takes_s": 36.0}]
+    bench.run()
+
+    expected_s = 4 * (len(make_plan("quick").items[2].prompt) / 4 / 40 + 64 / 2)
+    assert bench.ask.requests[2][2] == pytest.approx(min(expected_s, 115 - 38))
+
+
+def test_a_short_answer_is_asked_for_again(bench):
+    """With another nonce; both count, and the report says so."""
+    bench.ask.replies = [{}, {"tokens": 20, "eval_s": 19 / 40, "done_reason": "stop"}]
+    found = bench.run()
+
+    assert bench.ask.ids == ["warm-up", "decode-1", "decode-1", "decode-2", "decode-3"]
+    assert found.warnings == ["short_answers"]
+    assert len(found.replies("decode")) == 4
+
+
+def test_a_short_answer_that_was_cut_is_not_asked_for_again(bench):
+    """The server ended it for length: there is nothing more to be had."""
+    bench.ask.replies = [{}, {"tokens": 20, "eval_s": 19 / 40, "done_reason": "length"}]
+
+    assert bench.run().warnings == []
+
+
+def test_a_model_of_few_words_is_asked_until_there_are_64_gaps(bench):
+    """At most once more for each item."""
+    few = {"tokens": 11, "eval_s": 10 / 40, "done_reason": "stop"}
+    bench.ask.replies = [{}, *[dict(few) for _ in range(20)]]
+    found = bench.run()
+
+    assert len(found.replies("decode")) == 7
+    assert sum(reply.tokens - 1 for reply in found.replies("decode")) == 70
+
+
+def test_a_noisy_machine_is_measured_once_more_and_then_called_unstable(bench):
+    """When the repeat is as noisy as the first round."""
+    bench.ask.replies = [{}, *[{"eval_s": time} for time in (1.0, 2.0, 1.0, 2.0, 1.0, 2.0)]]
+    found = bench.run()
+
+    assert bench.ask.ids[1:] == ["decode-1", "decode-2", "decode-3"] * 2
+    assert found.warnings == ["unstable"]
+
+
+def test_a_repeat_may_settle_it(bench):
+    """One outlier among six steady replies is no unstable machine."""
+    bench.ask.replies = [{}, *[{"eval_s": time} for time in (1.0, 1.25, 1.0, 1.0, 1.0, 1.0)]]
+    found = bench.run()
+
+    assert len(found.replies("decode")) == 6
+    assert found.warnings == []
+
+
+def test_nothing_is_asked_while_somebody_chats(bench):
+    """The benchmark waits, and its clock begins when its turn has come."""
+    bench.room.busy_looks = 500
+    bench.ask.before = lambda: setattr(bench, "begun_at", getattr(bench, "begun_at", bench.watch.at))
+    found = bench.run()
+
+    assert bench.begun_at == pytest.approx(1_100.0)
+    assert found.reason is None
+    assert bench.ask.requests[0][2] == 115.0
+
+
+def test_a_chat_that_never_ends_ends_the_benchmark(bench):
+    """After ten minutes of waiting."""
+    bench.room.busy_looks = 1_000_000
+    found = bench.run()
+
+    assert (found.reason, found.samples) == ("chat_busy", [])
+    assert bench.watch.at == pytest.approx(1_600.2, abs=0.5)
+
+
+def test_a_request_that_a_chat_broke_off_is_repeated_after_a_warm_up(bench):
+    """The chat may have driven the model out; the clock stands meanwhile."""
+
+    def chat_comes():
+        if len(bench.ask.requests) == 2:
+            bench.room.busy_looks = 400
+
+    bench.ask.before = chat_comes
+    bench.ask.replies = [{}, {}, {"outcome": "cancelled"}]
+    found = bench.run()
+
+    assert bench.ask.ids == ["warm-up", "decode-1", "decode-2", "warm-up", "decode-2", "decode-3"]
+    assert (found.reason, found.warnings) == (None, ["interrupted_by_chat"])
+    assert [sample.item.id for sample in found.samples] == ["warm-up", "decode-1", "warm-up", "decode-2", "decode-3"]
+
+
+def test_a_warm_up_that_a_chat_broke_off_is_simply_repeated(bench):
+    """It is its own warm-up."""
+    bench.ask.replies = [{"outcome": "cancelled"}]
+    bench.run()
+
+    assert bench.ask.ids[:2] == ["warm-up", "warm-up"]
+
+
+def test_a_benchmark_that_is_broken_off_again_and_again_gives_up(bench):
+    """After twenty chats."""
+    bench.ask.replies = [{"outcome": "cancelled", "takes_s": 0.1} for _ in range(50)]
+    found = bench.run()
+
+    assert (found.reason, len(bench.ask.requests)) == ("chat_busy", 21)
+
+
+def test_the_deadline_ends_it_between_items(bench):
+    """What was measured until then is kept; it never runs on."""
+    bench.ask.replies = [{"takes_s": 50.0}, {"takes_s": 58.0}, {"takes_s": 60.0, "outcome": "timeout"}]
+    found = bench.run()
+
+    assert found.reason == "deadline"
+    assert bench.watch.at == 1_115.0
+    assert [sample.item.id for sample in found.samples] == ["warm-up", "decode-1"]
+    assert found.measured
+
+
+def test_an_answer_on_the_last_second_counts(bench):
+    """The next item does not begin."""
+    bench.ask.replies = [{"takes_s": 60.0}, {"takes_s": 55.0}]
+    found = bench.run()
+
+    assert (found.reason, [sample.item.id for sample in found.samples]) == ("deadline", ["warm-up", "decode-1"])
+
+
+def test_a_deadline_among_repetitions_cuts_nothing_short(bench):
+    """The plan was fulfilled; only the second round for a noisy machine is incomplete."""
+    bench.ask.replies = [{}, *[{"eval_s": time, "takes_s": 36.0} for time in (10.0, 25.0, 10.0, 25.0)]]
+    found = bench.run()
+
+    assert (found.reason, found.done_items) == (None, 4)
+    assert bench.watch.at == 1_115.0
+
+
+def test_being_called_off_ends_it_at_once(bench):
+    """Whether it comes during a request or while waiting for a turn."""
+    bench.ask.before = lambda: setattr(bench, "stopped", len(bench.ask.requests) == 2)
+    bench.ask.replies = [{}, {}, {"outcome": "cancelled"}]
+    found = bench.run()
+    assert (found.reason, bench.ask.ids) == ("stopped", ["warm-up", "decode-1", "decode-2"])
+
+    bench.ask.requests.clear()
+    bench.stopped, bench.room.busy_looks = True, 5
+    found = bench.run()
+    assert (found.reason, bench.ask.ids) == ("stopped", [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "reason"),
+    [
+        ("refused", "MODEL_NOT_INSTALLED", "model_not_installed"),
+        ("oom", "OUT_OF_MEMORY", "out_of_memory"),
+        ("load_failed", "LOAD_FAILED", "load_failed"),
+    ],
+)
+def test_what_cannot_get_better_ends_it(bench, outcome, code, reason):
+    """The first time, with the error."""
+    bench.ask.replies = [{"outcome": outcome, "code": code}]
+    found = bench.run()
+
+    assert (found.reason, found.failure.code, len(bench.ask.requests)) == (reason, code, 1)
+    assert not found.measured
+
+
+def test_a_server_that_is_gone_ends_it_at_the_second_failure(bench):
+    """One may be an accident; what was measured before is kept."""
+    gone = {"outcome": "unreachable", "code": "OLLAMA_UNAVAILABLE"}
+    bench.ask.replies = [{}, {}, dict(gone), dict(gone)]
+    found = bench.run()
+
+    assert (found.reason, found.failure.code) == ("ollama_unavailable", "OLLAMA_UNAVAILABLE")
+    assert found.measured
+
+
+def test_single_failures_are_counted_and_survived(bench):
+    """A failure between answers ends nothing."""
+    bench.ask.replies = [{}, {"outcome": "http_5xx"}, {}, {"outcome": "timeout"}]
+    found = bench.run()
+
+    assert found.reason is None
+    assert [reply.outcome for reply in found.replies("decode")] == ["http_5xx", "ok", "timeout"]
+
+
+def test_three_timeouts_in_a_row_end_it(bench):
+    """A server that hangs is not asked for ever."""
+    bench.ask.replies = [{"outcome": "timeout"} for _ in range(9)]
+    found = bench.run()
+
+    assert (found.reason, len(bench.ask.requests)) == ("timeouts", 3)
+
+
+def test_empty_answers_end_nothing(bench):
+    """They are errors of the model, not of the server."""
+    bench.ask.replies = [{"outcome": "empty"} for _ in range(9)]
+    found = bench.run()
+
+    assert (found.reason, found.measured) == (None, False)
+    assert found.done_items == 4
+
+
+def test_the_same_answers_give_the_same_findings(bench):
+    """Nothing but what is given decides."""
+    first = bench.run()
+    bench.watch.at = 1_000.0
+    second = bench.run()
+
+    assert first == second
