@@ -216,17 +216,19 @@ class DownloadQueue:
     def _enrol(self, download: Download) -> None:
         """Give a waiting job its number; it goes when another process has one that answers the same request."""
         other = download.tenure.enrol()
-        if other is not None:
-            self._places.remove(names.key(other.model))
+        if other is not None and self._places.remove(names.key(other.model)):
+            download.give_way()
 
     def _work(self, download: Download) -> None:
         """Do one download and remember how it ended; in its thread."""
-        download.run()
-        if not download.is_left:
-            self._knowledge.note_end(download.job)
-        if not download.is_written:
-            with self._lock:
-                self._unwritten.append(download)
+        try:
+            download.run()
+        finally:
+            if not download.is_left:
+                self._knowledge.note_end(download.job)
+            if not download.is_written:
+                with self._lock:
+                    self._unwritten.append(download)
 
     def _tell(self, download: Download) -> None:
         job = download.job

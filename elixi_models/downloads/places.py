@@ -74,12 +74,14 @@ class Places:
                 self._waiting.append(key)
             return self._here[key]
 
-    def remove(self, key: str) -> None:
-        """Forget a download that has not begun."""
+    def remove(self, key: str) -> bool:
+        """Forget a download that has not begun; False when it has, or is not there."""
         with self._lock:
-            if key in self._waiting:
-                self._waiting.remove(key)
-                del self._here[key]
+            if key not in self._waiting:
+                return False
+            self._waiting.remove(key)
+            del self._here[key]
+            return True
 
     def fill(self) -> None:
         """Begin those who wait while there are places."""
@@ -125,4 +127,4 @@ class Places:
                 if self._here.get(key) is download:
                     del self._here[key]
             self.fill()
-        self._done(download)
+            self._done(download)

@@ -81,6 +81,7 @@ class Tenure:
                 newest = documents.read(stored) if stored is not None else None
                 if newest is not None and answers(newest, self._request, self._tenancy.clock()):
                     self._note(newest)
+                    self.job = newest
                     return newest
                 number = max(number, documents.number_of(newest) if newest is not None else 0) + 1
                 job = replace(job, id=documents.job_id(job.ollama_url, job.model, number))
@@ -150,7 +151,6 @@ class Tenure:
         self.release()
         other = self.enrol()
         if other is not None:
-            self.job = other
             if not other.live:
                 return False
             self._request = None

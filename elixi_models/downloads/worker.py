@@ -98,6 +98,13 @@ class Download:
             cancellation = self._cancellation
         cancellation.cancel()
 
+    def give_way(self) -> None:
+        """End before `run`: another process has a job that answers the same request, which `job` is from now on."""
+        with self._lock:
+            self._job, self.is_left = self.tenure.job, True
+        self.settled.set()
+        self.ended.set()
+
     def run(self) -> None:
         """Do the job; blocks until it has ended or is left to others."""
         try:

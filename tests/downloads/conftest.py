@@ -79,7 +79,9 @@ class Ollama:
         elif callable(step):
             step()
         if cancellation.cancelled:
-            self.cancelled.append(name)
+            with self._changed:
+                self.cancelled.append(name)
+                self._changed.notify_all()
             raise Cancelled("called off")
         if isinstance(step, PullEvent):
             yield step
@@ -93,6 +95,10 @@ class Ollama:
     def wait_pulling(self, name: str, times: int = 1) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: self.pulls.count(name) >= times, WAIT_S)
+
+    def wait_cancelled(self, name: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: name in self.cancelled, WAIT_S)
 
     @property
     def view(self) -> ServerView:
