@@ -60,6 +60,8 @@ class OllamaEmulator:
         models_dir: str = "/usr/share/ollama/.ollama/models",
         clock: Clock | None = None,
     ) -> None:
+        if time_scale <= 0:
+            raise ValueError("time_scale must be above 0")
         self._address = (host, port)
         self._latency = latency
         self._server: Server | None = None

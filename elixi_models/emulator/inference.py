@@ -21,7 +21,8 @@ from .scripted import Ask, EngineFailed, Piece, prompt_of, tokens_of
 _BUSY = "server busy, please try again.  maximum pending requests exceeded"
 _BROKE_OFF = "an error was encountered while running the model: "
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
-_LARGEST_CONTEXT = 1_000_000
+_FITTING_CONTEXT = 1_000_000
+"""A server that counts memory by the context asked for takes no more than this beside other models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,12 @@ class Request:
             return self._dated({"response": text, **extra})
         return self._dated({"message": {"role": "assistant", "content": text, **extra}})
 
-    def ended(self, reason: str, text: str = "", thinking: str = "") -> dict[str, Any]:
+    def ended(self, reason: str) -> dict[str, Any]:
         """The last piece, without its figures."""
         end: dict[str, Any] = {"done": True, "done_reason": reason}
         if self.task == "chat" and self.machine.version.reason_first:
             end = {"done_reason": reason, "done": True}
-        return {**self.said(text, thinking), **end}
+        return {**self.said(), **end}
 
     def _dated(self, what: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": self.body["model"], "created_at": stamp(self.machine.clock.now_ns()), **what}
@@ -113,15 +114,19 @@ def _ask(request: Request) -> Ask:
     options = {**model.parameters, **(body.get("options") or {})}
     if "think" in body:
         options["think"] = body["think"]
-    form = True if body.get("format") == "json" else body.get("format")
-    form = form if form is True or isinstance(form, dict) else None
     if body.get("raw"):
-        return Ask(None, body.get("prompt"), options, form)
+        return Ask(None, body.get("prompt"), options, _form(body.get("format")))
     messages = tuple(body.get("messages") or ({"role": "user", "content": body.get("prompt")},))
     system = body.get("system") or model.system
     if system and messages[0].get("role") != "system":
         messages = ({"role": "system", "content": system}, *messages)
-    return Ask(messages, None, options, form)
+    return Ask(messages, None, options, _form(body.get("format")))
+
+
+def _form(wanted: Any) -> bool | Mapping[str, Any] | None:
+    if wanted == "json":
+        return True
+    return wanted if isinstance(wanted, dict) else None
 
 
 def _check_able(request: Request) -> None:
@@ -151,7 +156,7 @@ def _wanted(machine: Machine, entry: Installed, call: Call, keep_alive_s: float 
         machine.context_of(entry, options),
         runner_options(options),
         keep_alive_s,
-        needs_all_memory=machine.version.clears_for_context and asked > _LARGEST_CONTEXT,
+        needs_all_memory=machine.version.clears_for_context and asked > _FITTING_CONTEXT,
     )
 
 

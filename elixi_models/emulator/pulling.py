@@ -161,6 +161,8 @@ class Pulls:
             transfer = self._transfers.setdefault(blob.digest, Transfer(blob.digest, blob.size, pace))
         if not transfer.waiting:
             transfer.pace = pace
+            # What held the last pull up does not hold up this one.
+            transfer.hold_at(None)
         return transfer
 
     def _fetch(self, blob: Layer, pace: Pace, fault: PullFault | None, abort: threading.Event) -> Stream:

@@ -9,7 +9,7 @@ from typing import Any
 
 from elixi_models.testing import OllamaEmulator
 
-from .servers import Client, emulator, freshened, models, recorded
+from .servers import LEAVE, Client, emulator, freshened, models, recorded
 
 Exchange = dict[str, Any]
 Played = Iterator[tuple[str, Exchange]]
@@ -185,24 +185,25 @@ class Player:
         ) as ollama:
             client = Client(ollama)
             client.post("/api/generate", {"model": self.chat, "stream": False})
-            story = {"model": self.chat, "prompt": "Tell a long story.", "options": {"num_predict": 30}}
             with ThreadPoolExecutor(7) as pool:
-                busy = pool.submit(client.post, "/api/generate", story)
-                until(lambda: ollama.answering == [self.chat])
-                yield "queue-full", self._crowd(client, pool, busy.result)
+                yield "queue-full", self._crowd(ollama, client, pool)
             yield "evicted", self.play(client, "evicted")
 
-    def _crowd(self, client: Client, pool: ThreadPoolExecutor, busy_done: Callable[[], object]) -> Exchange:
-        request, finished, lock = self.cases["queue-full"]["request"], [], threading.Lock()
+    def _crowd(self, ollama: OllamaEmulator, client: Client, pool: ThreadPoolExecutor) -> Exchange:
+        request, finished, four_refused = self.cases["queue-full"]["request"], [], threading.Event()
 
         def load() -> None:
-            exchange = client.send(request)
-            with lock:
-                finished.append(exchange)
+            finished.append(client.send(request))
+            if len(finished) >= 4:
+                four_refused.set()
 
-        for load_done in [pool.submit(load) for _ in range(6)]:
+        story = {"model": self.chat, "prompt": "Tell a long story or a tall tale."}
+        busy = pool.submit(
+            client.post, "/api/generate", story, on_line=lambda _: LEAVE if four_refused.is_set() else None
+        )
+        until(lambda: ollama.answering == [self.chat])
+        for load_done in [busy, *(pool.submit(load) for _ in range(6))]:
             load_done.result()
-        busy_done()
         return {**finished[0], "then": [*finished[1:], client.send({"method": "GET", "path": "/api/ps"})]}
 
     def _deaths(self) -> Played:

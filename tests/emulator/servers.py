@@ -14,7 +14,8 @@ from typing import Any
 from elixi_models.testing import EmulatedModel, OllamaEmulator
 
 RECORDINGS = pathlib.Path(__file__).parent / "recordings"
-OnLine = Callable[[int], None]
+LEAVE = object()
+OnLine = Callable[[int], object]
 NUMBERS = ("0.9.6", "0.24.0", "0.33.0")
 KEPT_HEADERS = ("content-type", "transfer-encoding", "allow")
 
@@ -119,7 +120,7 @@ class Client:
     def send(
         self, request: dict[str, Any], *, lines: int | None = None, timeout: float = 20.0, on_line: OnLine | None = None
     ) -> dict[str, Any]:
-        """The exchange; `lines` closes the connection after so many, `on_line` is told the number of each."""
+        """The exchange; after so many `lines` the client leaves, or when `on_line`, told their number, says `LEAVE`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         data = json.dumps(request["body"]) if "body" in request else request.get("text")
         try:
@@ -152,8 +153,8 @@ def _taken_down(response: http.client.HTTPResponse, most: int | None, on_line: O
         taken["lines"] = []
         while (most is None or len(taken["lines"]) < most) and (line := response.readline()):
             taken["lines"].append([round((time.monotonic() - began) * 1000), json.loads(line)])
-            if on_line:
-                on_line(len(taken["lines"]))
+            if on_line and on_line(len(taken["lines"])) is LEAVE:
+                break
         return taken
     text = response.read().decode()
     try:

@@ -272,22 +272,18 @@ def test_nothing_is_left_after_it_stopped() -> None:
 
 def test_stopping_does_not_wait_for_verifying() -> None:
     """The model is not installed then."""
-    ollama = OllamaEmulator(pull_seconds=600).start()
+    ollama = OllamaEmulator(library=[EmulatedModel("huge", size_bytes=10**13)]).start()
     ollama.set_pull_rate(None)
-    ollama._machine.pulls.pacing.seconds = 6000.0
-    ollama._machine.pulls.pacing.bytes_per_s = None
-    client = Client(ollama)
+    client, verifying = Client(ollama), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        lines: list[int] = []
-        pulling = pool.submit(client.post, "/api/pull", {"model": "llama3.2:1b"}, on_line=lines.append)
-        until(lambda: bool(ollama.parts))
-        ollama.set_pull_rate(1e15)
-        ollama._machine.pulls.pacing.seconds = 6000.0
-        until(lambda: not ollama.parts)
+        pulling = pool.submit(
+            client.post, "/api/pull", {"model": "huge"}, on_line=lambda number: verifying.set() if number == 2 else None
+        )
+        verifying.wait(10)
         ollama.stop()
         said = [line["status"] for _, line in pulling.result(10)["lines"]]
 
-    assert said[-1] == "verifying sha256 digest"
+    assert said == ["pulling manifest", "verifying sha256 digest"]
     assert ollama.installed == []
 
 
@@ -305,6 +301,12 @@ def test_an_unknown_version_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"unknown Ollama version '0.1'; there are 0.9.6, 0.24.0, 0.33.0"):
         OllamaEmulator(version="0.1")
     assert list(VERSIONS) == ["0.9.6", "0.24.0", "0.33.0"]
+
+
+def test_time_must_pass() -> None:
+    """A server without time would never say a line."""
+    with pytest.raises(ValueError, match="time_scale must be above 0"):
+        OllamaEmulator(time_scale=0)
 
 
 def test_only_what_is_loaded_can_be_killed(ollama: OllamaEmulator) -> None:
