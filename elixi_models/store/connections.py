@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from .schema import migrate
 MOST_CONNECTIONS = 4
 BUSY_TIMEOUT_S = 15.0
 _FORK_WAIT_S = 5.0
+_RETRY_S = 0.01
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
 
@@ -126,11 +128,24 @@ class SqliteConnections:
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         with contextlib.ExitStack() as unless_ready:
             unless_ready.callback(connection.close)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             migrate(connection)
             unless_ready.pop_all()
         return connection, (found.st_dev, found.st_ino)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Put the file into WAL mode. SQLite does not wait by itself for others who open a new file at the same moment."""
+    gives_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > gives_up_at:
+                raise
+        threading.Event().wait(_RETRY_S)
 
 
 _living: weakref.WeakSet[SqliteConnections] = weakref.WeakSet()

@@ -49,7 +49,7 @@ class SqliteStore(Store):
     def add_measurements(self, measurements: Iterable[Measurement]) -> None:
         rows = [(m.id, m.ollama_url, m.created_at_s, _text(record_document(m))) for m in measurements]
         with self._writing() as connection:
-            connection.executemany("INSERT OR IGNORE INTO measurements VALUES (?, ?, ?, ?)", rows)
+            connection.executemany("INSERT INTO measurements VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
     def measurements(
         self, *, ollama_url: str, since_s: float, until_s: float | None = None, limit: int = 10_000
@@ -77,7 +77,7 @@ class SqliteStore(Store):
     def add_usage(self, events: Iterable[UsageEvent]) -> None:
         rows = [(e.id, e.ollama_url, e.model, e.created_at_s, _text(record_document(e))) for e in events]
         with self._writing() as connection:
-            connection.executemany("INSERT OR IGNORE INTO usage VALUES (?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT INTO usage VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
     def usage(
         self, *, ollama_url: str, limit: int = 100, before_s: float | None = None, model: str | None = None
@@ -92,7 +92,7 @@ class SqliteStore(Store):
     def add_performance(self, document: Mapping[str, Any]) -> None:
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO performance VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO performance VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
                     document["_id"],
                     document["ollama_url"],
@@ -110,18 +110,13 @@ class SqliteStore(Store):
         )
 
     def create_job(self, job_id: str, job: Mapping[str, Any]) -> bool:
-        return self._put_job("INSERT OR IGNORE", job_id, job)
+        with self._writing() as connection:
+            inserted = connection.execute(f"INSERT INTO {_JOB_VALUES} ON CONFLICT DO NOTHING", _job_row(job_id, job))
+            return inserted.rowcount == 1
 
     def write_job(self, job_id: str, job: Mapping[str, Any]) -> None:
-        self._put_job("INSERT OR REPLACE", job_id, job)
-
-    def _put_job(self, insert: str, job_id: str, job: Mapping[str, Any]) -> bool:
-        columns = [job[name] for name in ("kind", "subject", "number", "ollama_url", "live", "updated_at_s")]
         with self._writing() as connection:
-            put = connection.execute(
-                f"{insert} INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (job_id, *columns, _text(job_document(job)))
-            )
-            return put.rowcount == 1
+            connection.execute(f"INSERT OR REPLACE INTO {_JOB_VALUES}", _job_row(job_id, job))
 
     def newest_job(self, kind: str, subject: str) -> JsonObject | None:
         query = "SELECT id, body FROM jobs WHERE kind = ? AND subject = ? ORDER BY number DESC LIMIT 1"
@@ -137,7 +132,7 @@ class SqliteStore(Store):
 
     def request_cancel(self, job_id: str, *, user: str | None, now_s: float) -> None:
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", (job_id, user, now_s))
+            connection.execute("INSERT INTO cancels VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (job_id, user, now_s))
 
     def cancel_requested(self, job_id: str) -> bool:
         return bool(self._rows("SELECT 1 FROM cancels WHERE job_id = ?", (job_id,)))
@@ -180,7 +175,7 @@ class SqliteStore(Store):
         with self._writing() as connection:
             # A version so old that it was swept away would otherwise be inserted a second time.
             put = connection.execute(
-                """INSERT OR IGNORE INTO preferences SELECT ?, ?, ?, ?
+                """INSERT INTO preferences SELECT ?, ?, ?, ?
                 WHERE ? > (SELECT COALESCE(MAX(version), ?) FROM preferences WHERE key = ?)""",
                 (key, version, _text(value), now_s, version, version - 1, key),
             )
@@ -233,8 +228,14 @@ class SqliteStore(Store):
         return [json.loads(body) for (body,) in self._rows(query, parameters)]
 
 
+_JOB_VALUES = "jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _NEWEST_LEASE = """SELECT job_id, attempt, owner, until_s, released FROM leases WHERE job_id = ?
     ORDER BY attempt DESC LIMIT 1"""
+
+
+def _job_row(job_id: str, job: Mapping[str, Any]) -> tuple[Any, ...]:
+    columns = (job[name] for name in ("kind", "subject", "number", "ollama_url", "live", "updated_at_s"))
+    return (job_id, *columns, _text(job_document(job)))
 
 
 def _lease(row: tuple[Any, ...]) -> Lease:
@@ -266,6 +267,8 @@ def _explained() -> Iterator[None]:
     """SQLite's and the file system's failures as ours, in words that say what to do and name no path."""
     try:
         yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise  # a defect of ours says nothing about the file
     except (sqlite3.Error, OSError) as exc:
         raise StoreUnavailable(_remedy(exc)) from exc
 

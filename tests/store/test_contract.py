@@ -490,7 +490,7 @@ def test_of_many_threads_exactly_one_wins(store: Store, claim: Callable[[Store, 
 
     def race() -> None:
         for number in range(10):
-            gate.wait(60)
+            gate.wait(30)
             if claim(store, number):
                 won.append(number)
 
