@@ -59,7 +59,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
     # The verbs of the host's routes
 
     def get_available_models(self) -> Json:
-        """Bare `{installed, available, active_model}`; for a server never seen, `error` says why `installed` is empty."""
+        """Bare `{installed, available, active_model}`; `error` says why when the server was never seen."""
         return self._available()
 
     @never_raises(lambda error: {"installed": [], "available": [], "active_model": None, **refusal(error)})
