@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from elixi_models.store.following import StoreStatus
 
 from elixi_models.catalogue.catalogue import CatalogueEntry
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
 from elixi_models.records import ActiveModel, DownloadJob, ModelSummary, ResourceSample
 from elixi_models.reports import Facts, freed_bytes, model_state, report_health, report_status, take_inventory
+from elixi_models.store.following import StoreStatus
 
 URL = "http://127.0.0.1:11434"
 MISTRAL = InstalledModel("mistral:7b", "d1", size_bytes=4_000, weights_digest="w1")
