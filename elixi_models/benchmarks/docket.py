@@ -110,9 +110,13 @@ class Docket:
 
     def _finish(self, job: BenchmarkJob) -> bool:
         store, lease = self._office.store, self._lease
-        if lease is not None and not lease.lost.is_set():
+        held = lease is not None and not lease.lost.is_set()
+        if held:
             self._write(job)
+        if lease is not None:
             lease.release()
+            self._lease = None
+        if held:
             return True
         while not self._enrolled:
             self._insert(job, store.newest_job(documents.KIND, job.ollama_url))

@@ -22,14 +22,12 @@ PLAN = make_plan("quick", test_prompts=["Why?"])
 def subject(**changes):
     return Subject(
         **{
-            **{
-                "model": MODEL,
-                "ollama_url": URL,
-                "server_version": "0.33.0",
-                "was_resident": False,
-                "memory": MEMORY,
-                "started_at_s": 1_800_000_000.0,
-            },
+            "model": MODEL,
+            "ollama_url": URL,
+            "server_version": "0.33.0",
+            "was_resident": False,
+            "memory": MEMORY,
+            "started_at_s": 1_800_000_000.0,
             **changes,
         }
     )

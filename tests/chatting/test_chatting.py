@@ -379,7 +379,7 @@ def real() -> Iterator[tuple[OllamaEmulator, Chat, list[Measurement]]]:
 
 def test_a_chat_with_a_server(real):
     """One generate with the prompt and the keep-alive and nothing else; every count is measured."""
-    ollama, chat, measured = real
+    ollama, chat, _ = real
 
     text, measurement, failure = chat.ask("quick:1b", "Count", timeout_s=WAIT_S)
 
