@@ -24,7 +24,7 @@ MEDIA = [
 @pytest.fixture(scope="session")
 def nx_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One nx-27017 for all tests."""
-    with media.nx_server(tmp_path_factory.mktemp("nx")) as uri:
+    with media.nx_server(tmp_path_factory.mktemp("nx"), media.free_port()) as uri:
         yield uri
 
 

@@ -132,13 +132,18 @@ def fresh_database(uri: str) -> Iterator[Medium]:
         client.close()
 
 
-@contextlib.contextmanager
-def nx_server(folder: Path) -> Iterator[str]:
-    """An nx-27017 of our own; gives its URI."""
-    pytest.importorskip("nx_27017", reason="nx-27017 is not installed")
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def nx_server(folder: Path, port: int) -> Iterator[str]:
+    """An nx-27017 of our own, killed at the end; gives its URI. The folder keeps its data for the next one."""
+    pytest.importorskip("nx_27017", reason="nx-27017 is not installed")
     command = [sys.executable, "-c", "from nx_27017.nx_27017 import main; main()", "-p", str(port)]
     places = ["--data-dir", str(folder), "--log-file", str(folder / "log"), "--pid-file", str(folder / "pid")]
     with subprocess.Popen([*command, *places], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
