@@ -52,7 +52,7 @@ class Content:
     tag: str
 
     @classmethod
-    def of(cls, data: Any, message: str = "", *, untagged: Collection[str] = ()) -> Content:
+    def of(cls, data: Mapping[str, Any], message: str = "", *, untagged: Collection[str] = ()) -> Content:
         """The JSON of data and message; keys keep their order.
 
         Args:
@@ -61,9 +61,6 @@ class Content:
         Raises:
             ValueError: NaN or an infinity in the data; they are no JSON.
         """
-        if not isinstance(data, dict):
-            text = _json(data)
-            return cls(_content(text, message), _digest(text + message))
         parts = {
             key: value if isinstance(value, Fragment) else Fragment(_json(value), "") for key, value in data.items()
         }
@@ -77,7 +74,7 @@ class Content:
         return Answer(status, body.encode(), tag=self.tag)
 
 
-def ok(data: Any, message: str = "", status: int = 200, *, untagged: Collection[str] = ()) -> Answer:
+def ok(data: Mapping[str, Any], message: str = "", status: int = 200, *, untagged: Collection[str] = ()) -> Answer:
     """`{success, data, message, timestamp}`; arguments and errors as `Content.of`."""
     return Content.of(data, message, untagged=untagged).answer(status)
 

@@ -137,9 +137,8 @@ def test_nothing_waits_in_a_single_threaded_host(
     p50, p99 = statistics.median(took_ms), took_ms[int(REQUESTS * 0.99)]
     record_property("p50_ms", p50)
     record_property("p99_ms", p99)
-    print(
-        f"\n{REQUESTS} requests: p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {took_ms[-1]:.1f} ms; switch {switch_s:.3f} s"
-    )
+    print(f"\n{REQUESTS} requests: p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {took_ms[-1]:.1f} ms")
+    print(f"switch acknowledged in {switch_s:.3f} s")
     assert switch_s < 1.0
     assert p99 < 1000
     client.until("/ai/model-status", lambda data: data["current_model"] == "qwen2.5:0.5b")
@@ -186,8 +185,10 @@ def test_a_missing_model_is_told_at_once(host: tuple[Client, ElixiModels]) -> No
 def resources() -> tuple[set[str], int]:
     """Our threads, and the open sockets and files of this process."""
     process = psutil.Process()
+    # Before psutil 6 it had another name.
+    connections = getattr(process, "net_connections", None) or process.connections
     threads = {thread.name for thread in threading.enumerate() if thread.name.startswith("elixi-models")}
-    return threads, len(process.net_connections()) + len(process.open_files())
+    return threads, len(connections()) + len(process.open_files())
 
 
 def settled(check: Callable[[], bool], patience_s: float = 10.0) -> bool:

@@ -220,6 +220,21 @@ def test_a_forked_child_starts_anew(built: list[Built]) -> None:
     assert built[0].events == ["start"]
 
 
+def test_the_reset_frees_the_lock_and_the_service(built: list[Built], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a child does, done here: a new lock, a service without threads, and another start to come."""
+    from elixi_models.web import state as module
+
+    monkeypatch.setattr(module, "_states", WeakSet())
+    fresh, used = AppState(Options(), {}), AppState(Options(), {})
+    _ = used.service
+    locks = [fresh.lock, used.lock]
+
+    module._reset_all()
+
+    assert [fresh.lock, used.lock] != locks
+    assert [service.events for service in built] == [["reset"]]
+
+
 def test_everything_is_closed_at_exit(built: list[Built], monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases are given back when the interpreter ends, so that another process goes on at once."""
     from elixi_models.web import state as module
