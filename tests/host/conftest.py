@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 
 from elixi_models import ElixiModels, ModelManager, ModelService, Settings
 
+PATIENCE_S = 20.0
+
 
 class Brain:
     """The host's OllamaAIBrain: its attributes, its two methods, and the same canned reply on any failure."""
@@ -42,7 +44,10 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 @pytest.fixture
 def make_manager(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., ModelManager]]:
-    """`make_manager(url, brain=…, mongodb=…, clock=…, **settings)`: a manager that is closed after the test."""
+    """`make_manager(url, brain=…, mongodb=…, clock=…, **settings)`: a manager that is closed after the test.
+
+    It has looked at the server once, however busy the machine is.
+    """
     with ExitStack() as managers:
 
         def make(url: str, brain: Any = None, mongodb: Any = None, **settings: Any) -> ModelManager:
@@ -50,6 +55,8 @@ def make_manager(make_settings: Callable[..., Settings]) -> Iterator[Callable[..
             service = ModelService(make_settings(url, **settings), brain=brain, mongodb=mongodb, **more)
             manager = ModelManager(brain, mongodb=mongodb, service=service)
             managers.callback(manager.close)
+            service.start()
+            service.parts.observer.refresh(PATIENCE_S)
             return manager
 
         yield make

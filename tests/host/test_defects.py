@@ -52,7 +52,7 @@ def test_defect_01_until_it_is_loaded_the_old_model_answers(
     ollama = ollama_emulators(["llama3.2:1b", "qwen2.5:0.5b"], load_seconds=0.5)
     brain = make_brain("llama3.2:1b", ollama.url)
     manager = make_manager(ollama.url, brain, switch_wait_s=0.05)
-    eventually(lambda: manager.switch_model("qwen2.5:0.5b").get("status") == "loading")
+    assert manager.switch_model("qwen2.5:0.5b")["status"] == "loading"
     assert brain.model == "llama3.2:1b"
     assert manager.get_current_status()["data"]["requested_model"] == "qwen2.5:0.5b"
     eventually(lambda: brain.model == "qwen2.5:0.5b")

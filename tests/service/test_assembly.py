@@ -1,0 +1,56 @@
+"""Where the parts meet: what a forked child keeps and what it starts anew."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elixi_models
+from elixi_models.testing import OllamaEmulator
+
+_FORKING = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from elixi_models import ModelService, Settings
+from elixi_models.names import ModelName
+
+service = ModelService(Settings.load({{}}, ollama_url={url!r}, data_dir={folder!r}, switch_wait_s=5.0))
+service.switch(ModelName.parse("llama3.2:1b"))
+child = os.fork()
+if child == 0:
+    service.reset_after_fork()
+    done = service.switch(ModelName.parse("qwen2.5:0.5b"))
+    service.chat("Hello", model="qwen2.5:0.5b")
+    service.close()
+    os._exit(0 if done.state == "active" else 1)
+_, status = os.waitpid(child, 0)
+import threading
+pause = threading.Event()
+for _ in range(200):
+    if service.active_model() == "qwen2.5:0.5b":
+        break
+    pause.wait(0.05)
+print(os.waitstatus_to_exitcode(status), service.active_model(), service.status().reachable)
+service.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_works_and_the_parent_goes_on(ollama_emulator: OllamaEmulator, tmp_path: Path) -> None:
+    """As under a pre-forking server: the child has threads and connections of its own, and the parent follows it."""
+    code = _FORKING.format(url=ollama_emulator.url, folder=str(tmp_path))
+    source = str(Path(elixi_models.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": source},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "qwen2.5:0.5b", "True"], done.stderr
