@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, NotFound, SecurityError
 
 from ..errors import ElixiModelsError, Forbidden
 from ..settings import Settings
@@ -130,7 +130,7 @@ def _before_any_request(state: AppState, prefix: str) -> Response | None:
 def _is_ours(path: str, prefix: str, failure: HTTPException) -> bool:
     if not path.startswith(f"{prefix}/"):
         return bool(prefix) and path == prefix and isinstance(failure, NotFound)
-    if isinstance(failure, NotFound):
+    if isinstance(failure, (NotFound, SecurityError)):
         return bool(prefix)
     # The host may have methods and redirects of his own under our prefix; a doubled slash before one of our paths
     # would be answered by a redirect in HTML.

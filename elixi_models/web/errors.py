@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from .. import errors
 from .responses import Answer, refused
@@ -28,6 +28,8 @@ def render(exc: BaseException) -> Answer:
         return refused(exc)
     if isinstance(exc, MethodNotAllowed):
         return _method_not_allowed(exc)
+    if isinstance(exc, SecurityError):
+        return refused(errors.HostNotAllowed("This app does not answer to that host name (Flask's TRUSTED_HOSTS)."))
     if isinstance(exc, HTTPException) and (exc.code or 500) < 500:
         # The router's redirects (a doubled slash, a missing one) mean that the path as sent is not ours.
         code = 404 if 300 <= (exc.code or 0) < 400 else exc.code or 400

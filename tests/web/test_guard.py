@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -82,6 +83,18 @@ def test_trusted_hosts_come_from_flask(host_app: Callable[..., Any], service: An
     app.config["TRUSTED_HOSTS"] = ["box.lan", "localhost"]
 
     assert post(app.test_client(), "box.lan").status_code == 200
+
+
+@pytest.mark.skipif(version("flask") < "3.1", reason="this Flask knows no TRUSTED_HOSTS")
+@pytest.mark.parametrize("path", ["/ai/health", "/ai/nothing"])
+def test_flask_s_own_refusal_of_a_host_is_told_in_json(host_app: Callable[..., Any], service: Any, path: str) -> None:
+    """TRUSTED_HOSTS makes Flask refuse reads too, in HTML: under our prefix it is JSON."""
+    app = host_app(service)
+    app.config["TRUSTED_HOSTS"] = ["box.lan"]
+
+    response = app.test_client().get(path, environ_overrides={"HTTP_HOST": "evil.example"})
+
+    assert (response.status_code, response.json["error_code"]) == (403, "HOST_NOT_ALLOWED")
 
 
 def test_an_empty_entry_trusts_nobody() -> None:

@@ -493,7 +493,6 @@ function updateInstalled(element, model) {
 
 function setFigure(element, text) {
   element.toggleAttribute("data-known", Boolean(text));
-  element.hidden = !text;
   setText(element.firstChild, text || "");
 }
 
