@@ -26,6 +26,7 @@ from .selection.snapshot import SelectionInputs, Selector
 from .settings import Settings
 from .signals import announce
 from .store.base import Store
+from .store.cache import PerformanceCache
 from .store.following import StoreFollower
 from .store.opening import open_store
 from .switching.active import ActiveChoice
@@ -68,7 +69,6 @@ class Assembly:
         self.catalogue = Catalogue()
         self.folder = ModelFolder(settings)
         self.selector = Selector(clock=clock)
-        self.footprints = Footprints()
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -94,6 +94,8 @@ class Assembly:
         self.recorder = MetricsRecorder(
             follower=self.follower, settings=settings, owner=self._owner, summaries=self.summaries, clock=clock
         )
+        self.cache = PerformanceCache(follower=self.follower, settings=settings, clock=clock)
+        self.footprints = Footprints(cache=self.cache, summarise=self.summaries.summary)
         self.history = UsageHistory(follower=self.follower, ollama_url=settings.ollama_url, clock=clock)
         self.chat = Chat(
             gateway=self.gateway,
@@ -252,7 +254,9 @@ class Assembly:
             self.gateway,
             self.observer,
             self.follower,
+            self.cache,
             self.recorder,
+            self.chat,
             self.downloads,
             self.switching,
             self.benchmarks,
