@@ -17,7 +17,7 @@ from ..errors import StoreUnavailable
 from .base import JsonObject
 
 _log = logging.getLogger("elixi_models.store")
-_OWN_CLIENT: Mapping[str, Any] = {"serverSelectionTimeoutMS": 2000, "connectTimeoutMS": 2000, "socketTimeoutMS": 10_000}
+_OWN_CLIENT: Mapping[str, Any] = {"serverSelectionTimeoutMS": 2000, "connectTimeoutMS": 2000, "socketTimeoutMS": 30_000}
 _DUPLICATE_KEY = 11000
 _DAY_S = 86_400
 _TTL_NAME = "elixi_models_ttl"

@@ -399,6 +399,27 @@ def test_a_change_that_was_stored_although_it_seemed_to_fail_is_no_lost_race(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+def test_a_change_held_behind_a_stored_one_is_not_overtaken_by_it(
+    follower: Idle, store: FragileStore, other: SqliteStore, time: FakeTime
+) -> None:
+    """Two in line, the store goes between them: the first is ours, too, and no lost race."""
+    follower.watch_preference("k")
+    follower.turn()
+
+    def leave_after_the_first(verb: str) -> None:
+        store.away = store.calls.count("put_preference") == 2
+
+    store.before = leave_after_the_first
+    futures = [follower.set_preference("k", {"n": n}) for n in (1, 2)]
+    follower.turn()
+    assert [future.result(0).version for future in futures] == [1, 2]
+    assert follower.status.pending == 1
+    store.before, store.away = (lambda verb: None), False
+    time.advance(1)
+    follower.turn()
+    assert other.preference("k") == Preference("k", 2, {"n": 2}, time.now_s - 1)
+
+
 # Jobs
 
 

@@ -103,6 +103,16 @@ def test_a_renewal_that_came_too_late_does_not_count(store: FragileStore, time: 
     assert lease.lost.is_set()
 
 
+def test_time_spent_on_a_renewal_counts(store: FragileStore, time: FakeTime, lease: HeldLease) -> None:
+    """The new term begins when the holder asked, not when it was answered."""
+    store.before = lambda verb: time.advance(5)
+    assert lease.renew()
+    store.before, store.away = (lambda verb: None), True
+    time.advance(SAFE_SHARE * TERM_S - 5)
+    lease.renew()
+    assert lease.lost.is_set()
+
+
 def test_time_spent_on_taking_counts(store: FragileStore, time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The term begins when the taker asked, not when it was answered."""
     original = store.take_lease
