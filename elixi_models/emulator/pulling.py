@@ -21,7 +21,7 @@ from .scheduler import Aborted
 from .transfers import Pace, Transfer
 from .versions import Version
 
-TICK_S = 0.06
+_TICK_S = 0.06
 _HASHED_PER_S = 1.7e9
 
 
@@ -73,6 +73,11 @@ class Pulls:
             with self._lock:
                 self._active.remove(name.shown)
 
+    @property
+    def tick_s(self) -> float:
+        """Seconds from one line to the next."""
+        return _TICK_S * self.time_scale
+
     def active(self) -> list[str]:
         """Names of the models that are being pulled, once for each who waits."""
         with self._lock:
@@ -84,13 +89,12 @@ class Pulls:
         model = self._model(name, fault)
         manifest = manifest_of(model)
         pace = self.pacing.pace_of(manifest, self.version, self.time_scale)
-        fresh: list[Layer] = []
+        fresh = [blob for blob in manifest.blobs if not self._has(blob.digest)]
         for blob in manifest.blobs:
-            if self._has(blob.digest):
-                yield _progress(blob, blob.size)
-            else:
-                fresh.append(blob)
+            if blob in fresh:
                 yield from self._fetch(blob, pace, fault, abort)
+            else:
+                yield _progress(blob, blob.size)
         yield {"status": "verifying sha256 digest"}
         self._verify(fresh, fault)
         # Whoever leaves from here on does not stop the model from being installed.
@@ -168,27 +172,38 @@ class Pulls:
     def _fetch(self, blob: Layer, pace: Pace, fault: PullFault | None, abort: threading.Event) -> Stream:
         if fault and fault.kind == "blob-missing":
             raise Refusal(500, "file does not exist")
+        # What takes longer than a tick is told at least once, however late this thread is.
+        owed = pace.least_s >= self.tick_s
+        if self._has(blob.digest):
+            # It came for somebody else's pull, in step with this one.
+            if owed:
+                yield _progress(blob, blob.size)
+            return
         transfer = self._transfer(blob, pace)
-        obstacle = self._obstacle(transfer, fault)
-        obstacle.apply()
-        transfer.join()
-        try:
-            while True:
-                left = transfer.seconds_left()
-                if abort.wait(min(TICK_S * self.time_scale, left)):
-                    raise Aborted
-                if not transfer.seconds_left():
-                    break
-                yield _progress(blob, transfer.bytes_so_far())
-                obstacle.give_up()
-                obstacle.apply()
-        finally:
-            transfer.leave()
+        yield from self._wait_for(transfer, blob, self._obstacle(transfer, fault), owed, abort)
         with self._lock:
             self._transfers.pop(blob.digest, None)
             # Somebody who waited for it too may have installed it by now.
             if not self.disk.has_blob(blob.digest):
                 self._landed.add(blob.digest)
+
+    def _wait_for(
+        self, transfer: Transfer, blob: Layer, obstacle: Obstacle, owed: bool, abort: threading.Event
+    ) -> Stream:
+        obstacle.apply()
+        transfer.join()
+        try:
+            owed = owed or transfer.seconds_left() >= self.tick_s
+            while owed or transfer.seconds_left():
+                if abort.wait(min(self.tick_s, transfer.seconds_left())):
+                    raise Aborted
+                if owed or transfer.seconds_left():
+                    yield _progress(blob, transfer.bytes_so_far())
+                owed = False
+                obstacle.give_up()
+                obstacle.apply()
+        finally:
+            transfer.leave()
 
     def _obstacle(self, transfer: Transfer, fault: PullFault | None) -> Obstacle:
         path = f"{self.models_dir}/blobs/sha256-{transfer.digest}-partial"

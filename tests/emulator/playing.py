@@ -9,7 +9,7 @@ from typing import Any
 
 from elixi_models.testing import OllamaEmulator
 
-from .servers import LEAVE, Client, emulator, freshened, models, recorded
+from .servers import LEAVE, Client, OnLine, emulator, freshened, models, recorded
 
 Exchange = dict[str, Any]
 Played = Iterator[tuple[str, Exchange]]
@@ -139,21 +139,22 @@ class Player:
             yield case, self.play(client, case)
         yield from self.sequence(client, ("pull-unknown-model", "pull-unknown-tag", "pull-unknown-no-stream"))
         delete(client, self.slow)
-        ollama.set_pull_rate(FULL_SIZE / 0.2)
-        yield "pull-cancel-resume", self.play(client, "pull-cancel-resume", lines=10)
+        ollama.set_pull_rate(FULL_SIZE / 60)
+        yield "pull-cancel-resume", self.play(client, "pull-cancel-resume", on_line=leaving(ollama, after=10))
         yield "pull-twice-at-once", self._twice()
 
     def _twice(self) -> Exchange:
         request = self.cases["pull-twice-at-once"]["request"]
         with emulator(self.number, fresh=self.fresh, time_scale=0.1) as ollama:
-            ollama.set_pull_rate(FULL_SIZE / 0.2)
-            client = Client(ollama)
+            ollama.set_pull_rate(FULL_SIZE / 60)
+            client, both = Client(ollama), threading.Barrier(2, lambda: ollama.set_pull_rate(FULL_SIZE / 0.1))
             delete(client, self.slow)
-            return self._two_pulls(client, request)
 
-    def _two_pulls(self, client: Client, request: Exchange) -> Exchange:
-        with ThreadPoolExecutor(2) as pool:
-            first, second = pool.map(client.send, [request, request])
+            def pull(_: int) -> Exchange:
+                return client.send(request, on_line=lambda number: both.wait() if number == 3 else None)
+
+            with ThreadPoolExecutor(2) as pool:
+                first, second = pool.map(pull, range(2))
         return {**first, "then": [second]}
 
     def _broken_pulls(self, ollama: OllamaEmulator, client: Client) -> Played:
@@ -244,6 +245,18 @@ class Player:
         ) as ollama:
             ollama.set_pull_rate(1e9)
             yield from self.sequence(Client(ollama), ("tags-none", "pull-disk-full"))
+
+
+def leaving(ollama: OllamaEmulator, *, after: int) -> OnLine:
+    """Make a client leave after so many lines; what comes next comes fast."""
+
+    def on_line(number: int) -> object:
+        if number < after:
+            return None
+        ollama.set_pull_rate(FULL_SIZE / 0.1)
+        return LEAVE
+
+    return on_line
 
 
 def delete(client: Client, name: str) -> None:

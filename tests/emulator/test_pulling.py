@@ -82,10 +82,10 @@ def test_an_installed_model_is_told_layer_by_layer(client: Client) -> None:
 
 def test_progress_never_runs_back_and_ends_below_the_whole(ollama: OllamaEmulator, client: Client) -> None:
     """No line needs to say 100 %."""
-    ollama.set_pull_rate(5_000_000)
+    ollama.set_pull_rate(2_000_000)
     told = [line["completed"] for line in pull(client) if line.get("digest") == f"sha256:{'ab' * 32}"]
 
-    assert len(told) > 10
+    assert len(told) > 2
     assert told == sorted(told)
     assert told[-1] < manifest_of(MODEL).weights.size
 
