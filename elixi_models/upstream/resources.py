@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,7 +54,7 @@ class ResourceMonitor:
                 ram_total_bytes=memory.total,
                 ram_available_bytes=memory.available,
                 cpu_percent=self._measure_cpu(psutil.cpu_count() or 1),
-                runner_bytes={digest: runner.memory_info().rss for digest, runner in self._runners.items()},
+                runner_bytes={digest: size for digest, size in self._measure_memory() if size > 0},
             )
         except (psutil.Error, OSError, RuntimeError, ValueError):
             # A process may end between any two questions; the next sample starts from what is there then.
@@ -84,6 +84,10 @@ class ResourceMonitor:
         self._server = _find_server(self._port, families, wanted)
         self._runners = {} if self._server is None else families.get(self._server.pid, {})
         self._not_found, self._scanned_at = wanted - self._runners.keys(), now
+
+    def _measure_memory(self) -> Iterator[tuple[str, int]]:
+        for digest, runner in self._runners.items():
+            yield digest, runner.memory_info().rss
 
     def _measure_cpu(self, cores: int) -> float | None:
         """Percent of the whole machine since the last sample; None without a sample before or a known server."""

@@ -13,14 +13,19 @@ import pytest
 
 
 class RawServer:
-    """Answers each connection with `reply` and closes it; with `hold` it keeps it open until the client is gone."""
+    """Answers each connection with `reply` and closes it.
+
+    With `hold` it keeps the connection open until the client is gone, with `drip` it sends that again and again.
+    """
 
     def __init__(self) -> None:
         self.reply = b""
         self.hold = False
+        self.drip = b""
         self.requests: list[tuple[bytes, dict[bytes, bytes], bytes]] = []
         self.arrived = threading.Event()
         self.client_left = threading.Event()
+        self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -43,6 +48,7 @@ class RawServer:
         self.reply = reply + (b"0\r\n\r\n" if ended else b"")
 
     def close(self) -> None:
+        self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
@@ -67,6 +73,9 @@ class RawServer:
             self.requests.append((request_line, headers, body))
             self.arrived.set()
             connection.sendall(self.reply)
+            while self.drip:
+                connection.sendall(self.drip)
+                self._closing.wait(0.02)
             if self.hold:
                 reader.read()
                 self.client_left.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -353,6 +354,14 @@ def test_odd_answers_are_errors_of_ours(raw_gateway: OllamaGateway, raw_server: 
     assert "boom" not in caught.value.message
 
 
+def test_a_redirect_is_not_followed(raw_gateway: OllamaGateway, raw_server: Any) -> None:
+    """An address that sends elsewhere is told, not obeyed: the target would get prompts that are not meant for it."""
+    raw_server.answer(b"", status=f"307 Temporary Redirect\r\nLocation: {raw_server.url}/elsewhere")
+    with pytest.raises(errors.OllamaError, match="redirects elsewhere"):
+        raw_gateway.version()
+    assert len(raw_server.requests) == 1
+
+
 ODD_CONNECTIONS: dict[str, bytes] = {
     "closed at once": b"",
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -453,6 +462,17 @@ def test_a_reply_has_one_deadline(gateways: Gateways, raw_server: Any, first_lin
     assert caught.value.details["timeout_s"] == 0.3
 
 
+def test_a_reply_that_goes_on_and_on_has_a_deadline_too(gateways: Gateways, raw_server: Any) -> None:
+    """Words that keep coming do not prolong the time for the whole reply."""
+    raw_server.stream(ended=False)
+    line = json.dumps({"response": "a", "done": False}).encode() + b"\n"
+    raw_server.drip = b"%x\r\n%s\r\n" % (len(line), line)
+    words = itertools.islice(gateways(raw_server.url).generate("m", "x", timeout_s=0.3), 1000)
+    assert next(words) == next(words) == ReplyEvent("a")
+    with pytest.raises(errors.OllamaTimeout):
+        list(words)
+
+
 @pytest.mark.parametrize("call", ["load", "pull", "generate"])
 @pytest.mark.parametrize("started", [False, True], ids=["before the answer", "in the answer"])
 def test_cancelled_from_another_thread(raw_gateway: OllamaGateway, raw_server: Any, call: str, started: bool) -> None:
@@ -543,8 +563,10 @@ def test_close_ends_what_runs_and_all_that_comes(raw_gateway: OllamaGateway, raw
     raw_gateway.close()
     loading.join(10)
     assert not loading.is_alive()
+    raw_server.hold = False
     with pytest.raises(errors.Cancelled):
         raw_gateway.version()
+    assert len(raw_server.requests) == 1
     raw_gateway.close()
 
 

@@ -221,10 +221,10 @@ def test_a_busy_server_is_asked_again_soon(server: Server, observer: Observer, m
 def test_many_models_are_learnt_in_several_looks(server: Server, observer: Observer, monotonic: Clock) -> None:
     """A look spends 1.5 s on `show` at most; the next one follows at once and goes on."""
 
-    def take_a_second() -> None:
-        monotonic.now += 1.0
+    def take_some_time() -> None:
+        monotonic.now += 0.8
 
-    server.on_show = take_a_second
+    server.on_show = take_some_time
     server.models = [InstalledModel(f"m{number}", f"d{number}") for number in range(5)]
     observer.ask(10)
     server.wait_for_look(3)
