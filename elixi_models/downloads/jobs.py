@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from .. import names
 from ..errors import Cancelled, ElixiModelsError, NotFound, OllamaBusy
@@ -15,16 +14,14 @@ from ..names import ModelName
 from ..records import DownloadJob
 from ..settings import Settings
 from ..store.base import Store
+from ..store.following import StoreFollower
+from ..upstream.gateway import OllamaGateway
+from ..upstream.observer import Observer
 from . import documents, policy
 from .knowledge import Knowledge, age, presence
 from .places import Places
 from .tenure import Request, Tenancy, Tenure, answers
 from .worker import Download
-
-if TYPE_CHECKING:
-    from ..store.following import StoreFollower
-    from ..upstream.gateway import OllamaGateway
-    from ..upstream.observer import Observer
 
 _LOG = logging.getLogger("elixi_models.downloads")
 _LOOK_WAIT_S = 0.3

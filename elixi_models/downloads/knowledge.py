@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .. import names
 from ..inventory import InstalledModel
 from ..records import DownloadJob, Progress
+from ..store.following import StoreFollower
 from . import documents, progress
-
-if TYPE_CHECKING:
-    from ..store.following import StoreFollower
 
 _MOST_ENDED = 200
 

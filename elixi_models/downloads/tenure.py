@@ -6,16 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ..errors import StoreUnavailable
 from ..records import DownloadJob
 from ..store.base import Store
+from ..store.following import StoreFollower
+from ..store.leasing import HeldLease
 from . import documents, policy
-
-if TYPE_CHECKING:
-    from ..store.following import StoreFollower
-    from ..store.leasing import HeldLease
 
 _LOG = logging.getLogger("elixi_models.downloads")
 
@@ -146,8 +143,6 @@ class Tenure:
             return False
 
     def _take(self) -> bool:
-        from ..store.leasing import HeldLease
-
         self.release()
         other = self.enrol()
         if other is not None:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from .. import names
 from ..errands import Errand
@@ -14,12 +14,10 @@ from ..errors import Cancelled, ElixiModelsError, InternalError, RegistryUnreach
 from ..records import DownloadJob, DownloadState, Failure
 from ..settings import Settings
 from ..upstream.cancellation import Cancellation
+from ..upstream.gateway import OllamaGateway
+from ..upstream.observer import Observer
 from . import policy, progress
 from .tenure import Tenure
-
-if TYPE_CHECKING:
-    from ..upstream.gateway import OllamaGateway
-    from ..upstream.observer import Observer
 
 _LOG = logging.getLogger("elixi_models.downloads")
 _TICK_S = 0.25

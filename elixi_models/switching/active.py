@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING
 
 from .. import names
+from ..elixi import BrainLink
 from ..errands import Errand
 from ..errors import InvalidRequest, StoreUnavailable
 from ..inventory import ServerView
@@ -17,11 +17,8 @@ from ..names import ModelName
 from ..records import ActiveModel
 from ..settings import Settings
 from ..store.base import JsonObject, Preference
-
-if TYPE_CHECKING:
-    from ..elixi import BrainLink
-    from ..store.following import StoreFollower
-    from ..upstream.observer import Observer
+from ..store.following import StoreFollower
+from ..upstream.observer import Observer
 
 _LOG = logging.getLogger("elixi_models.switching")
 _STORE_WAIT_S = 2.0

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .. import names
 from ..errors import Cancelled, CannotChat, ElixiModelsError, InternalError, RegistryNotAllowed
@@ -15,11 +14,9 @@ from ..inventory import InstalledModel
 from ..records import Activation, Failure
 from ..settings import Settings, environment_name
 from ..upstream.cancellation import Cancellation
-
-if TYPE_CHECKING:
-    from ..upstream.gateway import OllamaGateway
-    from ..upstream.observer import Observer
-    from .active import ActiveChoice
+from ..upstream.gateway import OllamaGateway
+from ..upstream.observer import Observer
+from .active import ActiveChoice
 
 _LOG = logging.getLogger("elixi_models.switching")
 _LOOK_WAIT_S = 0.5

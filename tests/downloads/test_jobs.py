@@ -430,6 +430,17 @@ def test_an_error_of_whoever_is_told_harms_nothing(begin: Any):
 # Writing
 
 
+def test_only_the_last_ended_jobs_are_remembered_beside_the_store(begin: Any, store: Any, monkeypatch: Any):
+    """Memory is bounded; what the store has stays known."""
+    monkeypatch.setattr("elixi_models.downloads.knowledge._MOST_ENDED", 1)
+    process = begin()
+    for name in ("a", "b"):
+        process.start(name)
+        process.end()
+    assert [job.model for job in process.queue._knowledge._ended.values()] == ["b:latest"]
+    assert [job.model for job in process.queue.all()] == ["b:latest", "a:latest"]
+
+
 def test_progress_is_stored_at_most_twice_a_second(begin: Any, ollama: Any, store: Any, monkeypatch: Any):
     """A thousand lines in no time are not a thousand writes."""
     process = begin()
@@ -637,6 +648,16 @@ def test_closing_forgets_those_who_wait_here_but_not_in_the_store(begin: Any, ol
         one.start("c")
 
 
+def test_a_closed_queue_takes_nothing_over(begin: Any, ollama: Any, store: Any):
+    """The last tick of the follower comes after the close."""
+    abandoned(store, until_s=-1.0)
+    process = begin()
+    process.look()
+    process.queue.close()
+    process.queue.resume()
+    assert ollama.pulls == []
+
+
 def test_a_forked_child_follows_its_parents_jobs(begin: Any, ollama: Any):
     """Workers do not survive a fork; the child sees the job through the store and starts no second pull."""
     ollama.scripts["m:latest"] = [held(ollama)]
@@ -653,6 +674,13 @@ def test_a_forked_child_follows_its_parents_jobs(begin: Any, ollama: Any):
 
 
 # The wish to switch
+
+
+def test_a_request_with_the_wish_to_switch_carries_it_to_the_end(begin: Any):
+    """Whoever is told of the end sees it."""
+    process = begin()
+    process.start("m", auto_switch=True)
+    assert process.end().auto_switch
 
 
 def test_a_second_request_adds_its_wish_to_switch(begin: Any, ollama: Any):
@@ -696,6 +724,16 @@ def test_a_download_runs_without_a_store(begin: Any, ollama: Any, store: Any):
     assert documents.read(process.stored("m")).state == "installed"
     assert process.find("m").id == f"download:{URL}:m:latest#1"
     assert len(process.queue.all()) == 1
+
+
+def test_a_store_that_has_just_gone_does_not_stop_a_download(begin: Any, ollama: Any, store: Any):
+    """Nobody has noticed yet when the worker asks for the lease."""
+    ollama.scripts["m:latest"] = [held(ollama)]
+    process = begin()
+    store.away = True
+    assert process.start("m").state == "downloading"
+    ollama.let("m:latest")
+    assert process.end().state == "installed"
 
 
 def test_a_store_that_comes_back_in_the_middle_takes_the_job_on(begin: Any, ollama: Any, store: Any):
