@@ -174,7 +174,8 @@ class StoreFollower:
         """Do all that is due, on the calling thread; gives the seconds until something is due again. Blocks."""
         self._wake.clear()
         if not self._breaker.available and self._breaker.probe_in_s == 0 and self._attempt(_ping):
-            self._recover()
+            self._breaker.restore()
+            _log.info("the store is back")
         if self._breaker.available:
             self._serve()
             for periodic in (self._look, *self._periodic):
@@ -251,11 +252,6 @@ class StoreFollower:
             if future.set_running_or_notify_cancel():
                 future.set_exception(_away())
         self._preferences.hold()
-
-    def _recover(self) -> None:
-        self._breaker.restore()
-        self._look.due_at = 0.0
-        _log.info("the store is back")
 
     def _pause_s(self) -> float:
         if not self._breaker.available:
