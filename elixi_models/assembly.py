@@ -13,8 +13,8 @@ from .catalogue.catalogue import Catalogue
 from .chatting import Chat
 from .downloads.jobs import DownloadQueue
 from .elixi import BrainLink
-from .errors import OllamaUnavailable
-from .inventory import ServerView
+from .errors import ElixiModelsError, OllamaUnavailable
+from .inventory import InstalledModel, ServerView
 from .metrics.footprints import Footprints
 from .metrics.recorder import MetricsRecorder
 from .metrics.summaries import Summaries
@@ -225,12 +225,18 @@ class Assembly:
     def _downloaded(self, job: DownloadJob) -> None:
         outcome = job.failure.code if job.failure else job.state
         self.history.record("download", job.model, outcome, user=job.user)
-        announce("download_finished", self._sender, job=job)
         model = self.observer.view.find(job.model)
         # Somebody who switched after asking for this download has changed their mind.
         wanted = job.auto_switch and job.created_at_s >= self.last_explicit_switch_s
         if wanted and job.state == "installed" and model is not None:
-            self.switching.switch(model, wait_s=0.0, user=job.user, automatic=True)
+            self._switch_automatically(model, job.user)
+        announce("download_finished", self._sender, job=job)
+
+    def _switch_automatically(self, model: InstalledModel, user: str | None) -> None:
+        try:
+            self.switching.switch(model, wait_s=0.0, user=user, automatic=True)
+        except ElixiModelsError as exc:
+            self.history.record("switch", model.name, exc.code, user=user)
 
     def _benchmarked(self, job: BenchmarkJob) -> None:
         self.history.record("benchmark", job.model, job.state, user=job.user)

@@ -19,6 +19,7 @@ from typing import Any
 
 from . import analyzer
 from .errors import ElixiModelsError
+from .settings import normalise_url
 
 Reply = Callable[[str, str, "float | None"], "str | None"]
 
@@ -187,6 +188,14 @@ class BrainLink:
         """The server in `brain.api_url`; None where it is no text."""
         value = self._attribute("api_url")
         return value if isinstance(value, str) and value else None
+
+    def server_url(self) -> str | None:
+        """`api_url` in the form that settings have; None where there is none that could be used."""
+        url = self.api_url()
+        try:
+            return None if url is None else normalise_url(url)
+        except ValueError:
+            return None
 
     def timeout_s(self) -> float | None:
         """The brain's own timeout; None where it is no positive number."""

@@ -277,7 +277,7 @@ def create_model_manager(ollama_brain: object = None, cache_manager: object = No
 def _choose_url(given: str, brain: object) -> str | None:
     if given != _DEFAULT_URL:
         return given
-    return elixi.BrainLink(brain).api_url()
+    return elixi.BrainLink(brain).server_url()
 
 
 def _flag(value: object, field: str) -> bool:

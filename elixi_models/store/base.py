@@ -9,7 +9,7 @@ All raise StoreUnavailable when the medium cannot be reached or written, and not
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,12 +171,3 @@ class Store(ABC):
         Kept: roll-ups, usage history (the newest 10,000 lines), the newest 5 versions of a preference, the newest
         200 jobs of a kind and server, the newest 8 leases of a job.
         """
-
-
-def plain(value: Sequence[Any] | Mapping[str, Any]) -> Any:
-    """Lists and dicts for tuples and mappings, recursively: what JSON and BSON both take."""
-    if isinstance(value, Mapping):
-        return {
-            str(name): plain(item) if isinstance(item, (Mapping, list, tuple)) else item for name, item in value.items()
-        }
-    return [plain(item) if isinstance(item, (Mapping, list, tuple)) else item for item in value]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..settings import Settings
+from ..elixi import BrainLink
+from ..settings import DEFAULT_URL, Settings
 
 if TYPE_CHECKING:
     from ..service import ModelService
@@ -54,6 +55,9 @@ class Options:
             settings = Settings.load({}, **{**_fields(self.settings), **_present(given)})
         else:
             settings = Settings.load(config=config, **{**(self.settings or {}), **_present(given)})
+        if settings.ollama_url == DEFAULT_URL:
+            # Nobody named a server: the one that the host's brain talks to, so that both see the same models.
+            settings = replace(settings, ollama_url=BrainLink(self.brain).server_url() or DEFAULT_URL)
         if self.longest_wait_s is not None:
             settings = replace(settings, switch_wait_s=min(settings.switch_wait_s, self.longest_wait_s))
         return settings

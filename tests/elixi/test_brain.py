@@ -348,3 +348,14 @@ def test_a_forked_child_keeps_the_brain() -> None:
     assert brain.generate_reply("hi") == "ours hi||None"
     link.unwrap()
     assert brain.generate_reply("hi") == "own hi||None"
+
+
+@pytest.mark.parametrize(
+    ("api_url", "server_url"),
+    [("http://localhost:11434/", "http://127.0.0.1:11434"), ("ftp://x", None), (7, None), ("http://h:1", "http://h:1")],
+)
+def test_the_brains_server_is_told_in_the_form_of_the_settings(api_url: object, server_url: str | None) -> None:
+    """So that it can be compared with ours; what cannot be used is None."""
+    brain = Brain()
+    brain.api_url = api_url
+    assert BrainLink(brain).server_url() == server_url
