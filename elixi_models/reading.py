@@ -57,8 +57,7 @@ class ModelReader:
             return
         self._begun = True
         self.parts.start()
-        same_server = self.parts.brain.server_url() in (None, self.settings.ollama_url)
-        if self._wrap_brain and self.settings.ollama_enabled and same_server:
+        if self._wrap_brain and self.settings.ollama_enabled:
             self.parts.brain.wrap(
                 reply=self._conversation.reply_for_brain, available=self._conversation.brain_can_reply
             )
