@@ -84,7 +84,6 @@ class Summaries:
             StoreUnavailable: nothing changed; the next call catches up.
         """
         now_s = self._clock()
-        first = self._read_until_s is None
         since_s = now_s - WINDOW_S
         if self._read_until_s is not None:
             # Others' clocks and their half second of delay: what is read twice is known by its id.
@@ -94,7 +93,7 @@ class Summaries:
         lifetimes = store.rollups(ollama_url=self._ollama_url, since_s=LIFETIME, until_s=LIFETIME + 1) if due else None
         with self._lock:
             for measurement in fresh:
-                if self._count(measurement) and is_request(measurement) and not first:
+                if self._count(measurement) and is_request(measurement):
                     self._others[group_of(measurement)] += 1
             if lifetimes is not None:
                 self._replace_totals(rollup for rollup in lifetimes if rollup.get("owner") != owner)

@@ -251,11 +251,13 @@ def test_a_model_of_few_words_is_measured_with_a_warning(process):
 
 def test_the_footprint_goes_into_the_report_and_the_document(processes):
     """As the machine tells it; the document has the seed's shape."""
-    process = processes(memory_bytes=lambda model: 1_048_576_000)
+    weighed = []
+    process = processes(memory_bytes=lambda model: weighed.append(model.name) or 1_048_576_000)
     process.start("fast:1b")
     job = process.end()
     process.until(lambda: process.store.performance(ollama_url=process.settings.ollama_url))
 
+    assert weighed == ["fast:1b"]
     (document,) = process.store.performance(ollama_url=process.settings.ollama_url)
     assert job.report["memory"]["runner_bytes"] == 1_048_576_000
     assert document["resource_usage"]["memory_mb"] == 1_000

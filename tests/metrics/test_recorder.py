@@ -180,6 +180,16 @@ def test_a_forked_child_writes_nothing_of_its_parent(recorder, follower, store, 
     assert {rollup["owner"] for rollup in store.rollups(ollama_url=URL)} == {recorder.owner}
 
 
+def test_a_forked_child_counts_its_parents_requests_once(recorder, follower, summaries, store, call):
+    """They are another owner's now, and come from the store."""
+    recorder.record(call())
+    follower.run(FLUSH_S)
+    recorder.reset_after_fork()
+    follower.run(LOAD_S)
+
+    assert summaries.summary(A).total_requests == 1
+
+
 def test_many_threads_may_record_while_the_store_is_written(recorder, follower, store, call):
     """Eight threads and a writer; every call arrives."""
     calls = [[call() for _ in range(200)] for _ in range(8)]

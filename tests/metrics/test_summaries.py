@@ -246,6 +246,15 @@ class TestLoading:
 
         assert (summaries.summary(A).requests, summaries.summary(A).total_requests) == (1, 1)
 
+    def test_what_others_stored_late_joins_too(self, summaries, store, call, clock):
+        """A call dated before our last look, by another's clock or delay, is found by the next."""
+        summaries.load(store)
+        clock.now_s += 2
+        self.put(store, "other", call(created_at_s=clock.now_s - 25))
+        summaries.load(store)
+
+        assert summaries.summary(A).requests == 1
+
     def test_own_calls_are_not_counted_twice(self, summaries, store, call, clock):
         """They come back from the store as records and as roll-ups of the owner, and stay one request."""
         own = call()
