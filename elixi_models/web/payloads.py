@@ -93,7 +93,7 @@ def _bytes_of(request: Request, limit_bytes: int) -> bytes:
     raw = b""
     try:
         # One read may give less than there is.
-        while len(raw) <= limit_bytes and (piece := request.stream.read(limit_bytes + 1 - len(raw))):
+        while piece := request.stream.read(limit_bytes + 1 - len(raw)):
             raw += piece
     except HTTPException as exc:
         if exc.code == 413:

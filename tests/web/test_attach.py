@@ -448,6 +448,18 @@ def test_attaching_twice_is_refused(run: Callable[..., Running], service: Any) -
         attach(host.handler, service=service)
 
 
+@pytest.mark.parametrize("raw", [b"GET /ai/health HTTP/1.1\r\nHost: x\r\n\r\n", post("/ai/recommend-model", b"{}")])
+def test_the_connection_s_own_timeout_is_put_back(run: Callable[..., Running], raw: bytes) -> None:
+    """Our patience ends with our answer: the host's next request on the connection has the host's timeout."""
+    host, seen = run("HTTP/1.1"), []
+    host.handler.timeout = 77
+    host.handler.finish = lambda self: (seen.append(self.connection.gettimeout()), BaseHTTPRequestHandler.finish(self))
+
+    host.say(raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1).replace(b"HTTP/1.0", b"HTTP/1.1"))
+
+    assert seen == [77]
+
+
 def test_closing_gives_the_class_back(run: Callable[..., Running], service: Any) -> None:
     """After close the handler class is as it was, and can be attached again."""
     host = run()

@@ -124,6 +124,24 @@ def test_a_client_that_has_gone_ends_the_stream() -> None:
     assert handler.close_connection is True
 
 
+def test_the_answer_is_closed_whatever_happens() -> None:
+    """WSGI demands it: what the app opened for the answer is released, also when sending failed."""
+
+    class Blocks:
+        closed = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"x"])
+
+        def close(self) -> None:
+            self.closed += 1
+
+    for handler in (Handler(), Handler(break_after=0)):
+        blocks: Any = Blocks()
+        run(handler, application(blocks))
+        assert blocks.closed == 1
+
+
 def test_a_client_gone_before_an_empty_answer_is_no_error() -> None:
     """Also where only the head is to be sent."""
     handler = Handler(break_after=0)
