@@ -112,17 +112,20 @@ class Ollama:
 
 
 class Shop(SqliteStore):
-    """The store; while `away` it cannot be reached. `writes` are the states that were written of jobs."""
+    """The store; while `away` it cannot be reached. `writes` are the states that were written of jobs, `refused`
+    counts who asked in vain."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.away = False
+        self.refused = 0
         self.writes: list[str] = []
         self._written = threading.Condition()
         self._newest: dict[str, Any] = {}
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("_writing", "_rows", "ping") and self.away:
+            self.refused += 1
             raise StoreUnavailable("away")
         return super().__getattribute__(name)
 
@@ -150,7 +153,8 @@ class Process:
         monotonic = given.pop("monotonic", time.monotonic)
         on_finished = given.pop("on_finished", None)
         self.settings = Settings(ollama_url=URL, **given)
-        self.follower = StoreFollower(store, self.settings)
+        self.later_s = 0.0
+        self.follower = StoreFollower(store, self.settings, monotonic=lambda: time.monotonic() + self.later_s)
         self.queue = DownloadQueue(
             store=store,
             follower=self.follower,
@@ -179,6 +183,11 @@ class Process:
     def look(self) -> None:
         """Let the follower do what it was asked to, and see what others stored."""
         self.follower.refresh_jobs().result(WAIT_S)
+
+    def notice_store(self) -> None:
+        """Let the follower find out whether the store is there, however long it would pause before asking again."""
+        self.later_s += 60.0
+        self.follower.turn()
 
     def stored(self, name: str) -> dict[str, Any] | None:
         return self.store.newest_job("download", f"{URL}:{ModelName.parse(name).key}")

@@ -710,16 +710,17 @@ def test_the_wish_to_switch_reaches_another_process(begin: Any, ollama: Any):
 
 
 def test_a_download_runs_without_a_store(begin: Any, ollama: Any, store: Any):
-    """It is known in this process, and written when the store is back."""
+    """It is known in this process, the store is not asked in vain, and the job is written when it is back."""
     store.away = True
     process = begin()
-    process.follower.turn()
+    process.notice_store()
     job = process.start("m")
+    assert store.refused == 1
     assert (job.state, process.end().state) == ("installed", "installed")
     process.queue.resume()
     assert process.find("m").state == "installed"
     store.away = False
-    process.follower._recover()
+    process.notice_store()
     process.queue.resume()
     assert documents.read(process.stored("m")).state == "installed"
     assert process.find("m").id == f"download:{URL}:m:latest#1"
@@ -741,10 +742,10 @@ def test_a_store_that_comes_back_in_the_middle_takes_the_job_on(begin: Any, olla
     ollama.scripts["m:latest"] = [held(ollama)]
     store.away = True
     process = begin()
-    process.follower.turn()
+    process.notice_store()
     process.start("m")
     store.away = False
-    process.follower._recover()
+    process.notice_store()
     store.wait_written(0.4)
     assert (process.find("m").id, process.find("m").attempt) == (f"download:{URL}:m:latest#1", 1)
     ollama.let("m:latest")
@@ -773,12 +774,12 @@ def test_a_job_that_another_process_made_meanwhile_is_theirs(begin: Any, ollama:
     ollama.scripts["m:latest"] = [held(ollama)]
     store.away = True
     process = begin()
-    process.follower.turn()
+    process.notice_store()
     process.start("m")
     store.away = False
     theirs = abandoned(store, until_s=30.0)
     (download,) = process.queue._places.all()
-    process.follower._recover()
+    process.notice_store()
     assert download.ended.wait(WAIT_S)
     assert (download.is_left, download.job.id, process.finished.empty()) == (True, theirs.id, True)
 
@@ -787,12 +788,12 @@ def test_an_end_that_came_too_late_to_be_stored_gives_way(begin: Any, ollama: An
     """While the store was away another process took the job: its record stands."""
     store.away = True
     process = begin()
-    process.follower.turn()
+    process.notice_store()
     process.start("m")
     process.end()
     store.away = False
     theirs = abandoned(store, until_s=30.0)
-    process.follower._recover()
+    process.notice_store()
     process.queue.resume()
     assert process.stored("m")["state"] == theirs.state
     assert process.queue._unwritten == []

@@ -199,6 +199,17 @@ def test_a_failure_that_pushed_out_the_active_model_loads_it_again(start: Any, s
     assert server.loads == ["a:latest", "b:7b", "a:latest"]
 
 
+def test_a_failure_that_pushed_nobody_out_loads_nothing(start: Any, server: Any):
+    """The model that serves is still there."""
+    process = start()
+    process.to("a:latest")
+    server.errors["b:7b"] = LoadFailed("no")
+    with pytest.raises(LoadFailed):
+        process.to("b:7b")
+    process.to("c:1b")
+    assert server.loads == ["a:latest", "b:7b", "c:1b"]
+
+
 def test_a_failure_does_not_load_an_active_model_that_was_not_resident(start: Any, server: Any):
     """What its keep-alive had ended stays ended: nobody asked for the memory."""
     process = start(configured="a")
@@ -276,17 +287,19 @@ def test_a_cloud_model_is_refused_unless_allowed(start: Any, server: Any):
     assert server.loads == []
 
 
-def test_a_choice_made_elsewhere_during_the_load_is_the_newer_one(start: Any, server: Any, shelf: Any):
+def test_a_choice_made_elsewhere_during_the_load_is_the_newer_one(start: Any, server: Any, shelf: Any, calls: Any):
     """Another process switched while this one loaded: the load is not committed over it."""
     here, there = start(configured="a"), start(configured="a")
     server.hold("b:7b")
-    here.to("b:7b", wait_s=0.0)
+    waiting = threading.Thread(target=lambda: calls["b"].append(here.to("b:7b")))
+    waiting.start()
     server.wait_loading("b:7b")
     there.to("c:1b")
     here.follower.look()
     server.let("b:7b")
-    assert here.to("a:latest").current == "a:latest"
-    assert shelf.models == ["c:1b", "a:latest"]
+    waiting.join(WAIT_S)
+    assert calls["b"] == [Activation("active", "c:1b", "a:latest", "c:1b")]
+    assert shelf.models == ["c:1b"]
 
 
 def test_a_stored_choice_that_comes_back_during_the_load_is_the_older_one(start: Any, server: Any, shelf: Any):
@@ -302,20 +315,35 @@ def test_a_stored_choice_that_comes_back_during_the_load_is_the_older_one(start:
     assert shelf.models == ["c:1b", "b:7b"]
 
 
+def test_a_changed_configuration_seen_during_the_load_is_the_older_one(start: Any, server: Any, shelf: Any):
+    """It counts from the start of the process; the switch was asked for after that."""
+    start(configured="a").active.commit("a:latest")
+    here = start(configured="c:1b")
+    server.hold("b:7b")
+    here.to("b:7b", wait_s=0.0)
+    server.wait_loading("b:7b")
+    here.follower.look()
+    assert here.active.current.model == "c:1b"
+    server.let("b:7b")
+    here.to("b:7b")
+    assert (shelf.models, server.loads) == (["a:latest", "c:1b", "b:7b"], ["b:7b"])
+
+
 def test_a_switch_asked_for_during_our_own_commit_is_the_newer_one(start: Any, server: Any, shelf: Any):
     """The commit before it does not count as somebody else's."""
-    process = start()
+    process, turns = start(), []
     commit = process.active.commit
 
     def commit_and_ask(model: str, **given: Any) -> Any:
         if model == "b:7b":
             process.to("c:1b", wait_s=0.0)
+            turns.append(process.switch._newest)
         return commit(model, **given)
 
     process.active.commit = commit_and_ask
-    process.to("b:7b", wait_s=0.0)
-    assert process.to("c:1b").state == "active"
-    assert shelf.models[-1] == "c:1b"
+    process.to("b:7b")
+    assert turns[0].done.wait(WAIT_S)
+    assert (turns[0].outcome, shelf.models) == ("active", ["b:7b", "c:1b"])
 
 
 def test_eight_threads_one_load_at_a_time_and_the_newest_request_wins(start: Any, server: Any, shelf: Any):
