@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .errors import InvalidRequest
 
@@ -15,6 +16,8 @@ DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_NAME_CHARS = 256
+#: The same few names are compared and shown at every poll.
+_REMEMBERED = 4096
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}\Z")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}\Z")
@@ -112,6 +115,7 @@ class ModelName:
         return self.model
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def shown(installed_name: str) -> str:
     """The shown form of a name that Ollama itself listed; never fails.
 
@@ -121,12 +125,14 @@ def shown(installed_name: str) -> str:
     return installed_name if name is None else name.shown
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def key(installed_name: str) -> str:
     """The comparison form of a name that Ollama itself listed; never fails."""
     name = ModelName._split(installed_name)
     return installed_name.lower() if name is None else name.key
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def family(installed_name: str) -> str:
     """The library family of a listed name in lower case; names of other registries or namespaces are their own."""
     name = ModelName._split(installed_name)

@@ -81,11 +81,12 @@ class ModelReader:
         if view.as_of_s is None:
             self._require_enabled()
             raise unavailable(view)
-        return take_inventory(self.parts.facts(view), self.parts.catalogue.entries())
+        return take_inventory(self.parts.facts(view), self.parts.catalogue.installable(view.installed))
 
     def catalogue_alone(self) -> Inventory:
         """The same with nothing installed: what can be said while the server was never seen."""
-        return take_inventory(self.parts.facts(self.parts.observer.view), self.parts.catalogue.entries())
+        view = self.parts.observer.view
+        return take_inventory(self.parts.facts(view), self.parts.catalogue.installable(view.installed))
 
     def active_model(self) -> str | None:
         """The active model in installed form, from memory."""

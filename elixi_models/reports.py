@@ -121,13 +121,11 @@ class Facts:
         return self.footprints.get(model.weights_digest or model.digest)
 
 
-def take_inventory(facts: Facts, catalogue: Iterable[CatalogueEntry]) -> Inventory:
-    """Installed models with their figures, and the catalogue without the families that are installed."""
-    installed = facts.view.installed
-    families = {names.family(model.name) for model in installed}
+def take_inventory(facts: Facts, installable: Iterable[CatalogueEntry]) -> Inventory:
+    """Installed models with their figures, beside the families that can be installed."""
     return Inventory(
-        cards=tuple(facts.card(model) for model in installed),
-        catalogue=tuple(entry for entry in catalogue if entry.name.lower() not in families),
+        cards=tuple(facts.card(model) for model in facts.view.installed),
+        catalogue=tuple(installable),
         active=facts.active.model,
         active_installed=facts.active.model is not None and facts.view.find(facts.active.model) is not None,
         as_of_s=facts.view.as_of_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from .. import names
 from ..inventory import InstalledModel
 from .kinds import LANGUAGES, TASK_WORDS, kind_by_name
+
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Catalogue:
         self._lock = threading.Lock()
         self._entries: tuple[CatalogueEntry, ...] | None = None
         self._by_name: dict[str, CatalogueEntry] = {}
+        self._installable: tuple[frozenset[str], tuple[CatalogueEntry, ...]] | None = None
+        self._kinds: dict[tuple[str, tuple[str, ...] | None], str | None] = {}
         self.as_of: str | None = None
 
     def entries(self) -> tuple[CatalogueEntry, ...]:
@@ -53,6 +57,15 @@ class Catalogue:
                 if self._entries is None:
                     self._read()
         return self._entries or ()
+
+    def installable(self, installed: Iterable[InstalledModel]) -> tuple[CatalogueEntry, ...]:
+        """The families of which nothing is installed; cheap when asked again about the same inventory."""
+        families = frozenset(names.family(model.name) for model in installed)
+        known = self._installable
+        if known is None or known[0] != families:
+            rest = tuple(entry for entry in self.entries() if entry.name.lower() not in families)
+            known = self._installable = (families, rest)
+        return known[1]
 
     def family(self, name: str) -> CatalogueEntry | None:
         """The family of that name, in any spelling, or None."""
@@ -65,6 +78,14 @@ class Catalogue:
         An embedder is known by its capabilities; else the catalogue decides, else the words of the name;
         a model that chats and says nothing else is general. None while nothing at all is known.
         """
+        facts = (model.name, model.capabilities)
+        if facts not in self._kinds:
+            if len(self._kinds) >= _REMEMBERED:
+                self._kinds.clear()
+            self._kinds[facts] = self._classify(model)
+        return self._kinds.get(facts)
+
+    def _classify(self, model: InstalledModel) -> str | None:
         if model.capabilities is not None and "completion" not in model.capabilities:
             return "embedding" if "embedding" in model.capabilities else None
         family = names.family(model.name)

@@ -89,3 +89,13 @@ def test_code_models_support_languages_and_others_tasks(catalogue: Catalogue) ->
     assert catalogue.supports(InstalledModel("yi-coder:9b", "d")) == ("coding",)
     assert catalogue.supports(InstalledModel("mistral:7b", "d")) == ("general", "conversation", "question-answering")
     assert catalogue.supports(InstalledModel("x:1", "d", capabilities=("image",))) == ()
+
+
+def test_installable_leaves_out_what_is_installed(catalogue: Catalogue) -> None:
+    """The two lists of the seed do not overlap; models of other registries do not hide a family."""
+    foreign = InstalledModel("hf.co/me/llama3:q4", "d9")
+    rest = catalogue.installable([InstalledModel("Mistral:7b", "d1"), foreign])
+    assert len(rest) == 223
+    assert "mistral" not in {entry.name for entry in rest}
+    assert catalogue.installable([foreign, InstalledModel("mistral:latest", "d2")]) is rest
+    assert len(catalogue.installable([])) == 224

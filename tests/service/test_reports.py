@@ -40,14 +40,11 @@ def entry(name: str) -> CatalogueEntry:
     return CatalogueEntry(name, None, None, None, None, None, None, (), None, None, ())
 
 
-def test_the_catalogue_leaves_out_what_is_installed() -> None:
-    """The two lists of the seed do not overlap; other registries' models do not hide a family."""
-    foreign = InstalledModel("hf.co/me/llama3:q4", "d9")
-    view = replace(VIEW, installed=(MISTRAL, foreign))
-    report = take_inventory(facts(view), [entry("mistral"), entry("llama3"), entry("Phi")])
-    assert [found.name for found in report.catalogue] == ["llama3", "Phi"]
-    assert [card.model.name for card in report.cards] == ["mistral:7b", "hf.co/me/llama3:q4"]
-    assert [card.active for card in report.cards] == [True, False]
+def test_the_inventory_has_a_card_for_each_model_and_the_families_given() -> None:
+    """In the server's order; the active one is marked."""
+    report = take_inventory(facts(), [entry("llama3")])
+    assert [found.name for found in report.catalogue] == ["llama3"]
+    assert [(card.model.name, card.active) for card in report.cards] == [("mistral:7b", True), ("phi:latest", False)]
 
 
 @pytest.mark.parametrize(("active", "installed"), [("MISTRAL:7b", True), ("gone:1b", False), (None, False)])
