@@ -32,7 +32,7 @@ class Layer:
         return {"mediaType": media_type, "digest": f"sha256:{self.digest}", "size": self.size}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """A model's layers, the weights first, and its config."""
 
@@ -44,7 +44,7 @@ class Manifest:
         """Every blob, in the order of a pull."""
         return (*self.layers, self.config)
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """Bytes of all blobs."""
         return sum(blob.size for blob in self.blobs)
@@ -54,7 +54,7 @@ class Manifest:
         """The model layer."""
         return self.layers[0]
 
-    @property
+    @functools.cached_property
     def body(self) -> bytes:
         """The manifest as the registry serves it."""
         value = {
@@ -65,7 +65,7 @@ class Manifest:
         }
         return json.dumps(value, separators=(",", ":")).encode()
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The SHA-256 of the body: what `/api/tags` calls the model's digest."""
         return hashlib.sha256(self.body).hexdigest()

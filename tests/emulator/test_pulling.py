@@ -407,3 +407,22 @@ def test_a_child_shares_the_weights_but_not_the_digest(ollama: OllamaEmulator, c
     assert listed["kid:latest"] != listed["smollm2:135m"]
     assert kid["details"]["parent_model"] == "smollm2:135m"
     assert kid["parameters"].split() == ["num_ctx", "64", "stop", '"x"']
+
+
+@pytest.mark.parametrize(("number", "told"), [("0.33.0", 0), ("0.24.0", 1)])
+def test_a_layer_that_came_for_another_model_is_not_fetched_again(number: str, told: int) -> None:
+    """Old servers say a line of it, new ones none, as it took no time."""
+    other = EmulatedModel("other:1b", size_bytes=500_000, license="MIT", template="Their own")
+    licence = next(blob for blob in manifest_of(MODEL).blobs if blob.kind == "license")
+    with OllamaEmulator(version=number, library=[MODEL, other], pull_seconds=0, time_scale=0.01) as ollama:
+        client = Client(ollama)
+        ollama.break_pull("stall", "made-up:1b", times=1)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(pull, client)
+            until(lambda: bool(ollama.parts))
+            pull(client, "other:1b")
+            ollama.mend_pull()
+            lines = waiting.result()
+
+    assert [line.get("digest") for line in lines].count(f"sha256:{licence.digest}") == told
+    assert lines[-1] == {"status": "success"}

@@ -381,6 +381,11 @@ def test_the_fixtures_give_running_emulators(tmp_path: pathlib.Path) -> None:
     assert "2 passed" in ran.stdout, ran.stdout
 
 
+def test_the_ready_fixture_has_models(ollama_emulator: OllamaEmulator) -> None:
+    """Two that chat and one that embeds."""
+    assert ollama_emulator.installed == ["llama3.2:1b", "qwen2.5:0.5b", "nomic-embed-text:latest"]
+
+
 FIXTURES_USED = """
 import urllib.request
 
