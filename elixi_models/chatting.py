@@ -47,7 +47,7 @@ class _Received:
 
 
 class Chat:
-    """Sends prompts in the host's form through the gateway. Thread-safe.
+    """Sends prompts through the gateway. Thread-safe.
 
     Args:
         record: gets the measurement of every call, on the caller's thread.
@@ -128,7 +128,7 @@ class Chat:
                     received,
                     self._gateway.generate(
                         model,
-                        f"{context}\n\nUser: {prompt}\nAssistant:",
+                        _spoken(source, prompt, context),
                         options=options,
                         think=think,
                         timeout_s=timeout_s,
@@ -213,6 +213,13 @@ class Chat:
             eval_s=last.eval_s,
             done_reason=last.done_reason,
         )
+
+
+def _spoken(source: str, prompt: str, context: str) -> str:
+    """The prompt as it is sent: the host's own form for its brain, else plain: Ollama adds the model's template."""
+    if source == "brain":
+        return f"{context}\n\nUser: {prompt}\nAssistant:"
+    return f"{context}\n\n{prompt}" if context else prompt
 
 
 def _outcome_of(exc: ElixiModelsError) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from .. import names
 from ..inventory import InstalledModel, ServerView
@@ -21,7 +22,7 @@ _TIME_WEIGHT: Mapping[Task, float] = {"general": 1.0, "coding": 0.8, "analysis":
 _DEFAULT_CONTEXT_TOKENS = 4096
 _HEADROOM_BYTES = 512 * 1024 * 1024
 _MARGIN = 1.1
-#: Assumed until measured: a desktop's memory bandwidth and disk, and the prompt of a typical message.
+#: Assumed until anything was measured: a desktop's memory bandwidth and disk, and the prompt of a typical message.
 _BANDWIDTH_BYTES_PER_S = 45e9
 _DISK_BYTES_PER_S = 0.5e9
 _PROMPT_TOKENS = 256
@@ -75,10 +76,13 @@ def rank(
             assigned.name, task, "explicit", "assignment", rejected=tuple(rejected), flags=_flags(assigned, inputs)
         )
     fitting, too_large = _fitting(usable, inputs)
+    bandwidth = effective_bandwidth(usable, inputs.summaries)
     rejected = sorted([*rejected, *too_large], key=lambda entry: entry.model)
     if not fitting:
         return _smallest(task, usable, inputs, rejected)
-    candidates = sorted((_score(task, model, inputs) for model in fitting), key=lambda candidate: candidate.order)
+    candidates = sorted(
+        (_score(task, model, inputs, bandwidth) for model in fitting), key=lambda candidate: candidate.order
+    )
     best = _keep_incumbent(candidates, incumbent, hysteresis)
     others = [candidate for candidate in candidates if candidate is not best]
     rejected += [Rejection(other.model.name, f"scores {other.utility:.1f} of 100") for other in others]
@@ -177,12 +181,25 @@ def _flags(model: InstalledModel, inputs: SelectionInputs) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _score(task: Task, model: InstalledModel, inputs: SelectionInputs) -> Candidate:
+def effective_bandwidth(models: Sequence[InstalledModel], summaries: Mapping[str, ModelSummary]) -> float:
+    """Bytes per second at which this machine reads weights, by the median of the models that were measured.
+
+    Without it a model that was never asked would look fast beside one that was measured on a slow machine.
+    """
+    rates = [
+        model.size_bytes / (summary.ms_per_token / 1000)
+        for model in models
+        if (summary := summaries.get(model.name)) and summary.ms_per_token and model.size_bytes and not model.remote
+    ]
+    return median(rates) if rates else _BANDWIDTH_BYTES_PER_S
+
+
+def _score(task: Task, model: InstalledModel, inputs: SelectionInputs, bandwidth: float) -> Candidate:
     summary = inputs.summaries.get(model.name, ModelSummary())
     resident = inputs.view.residence(model) is not None
     estimate = prior.estimate(model, task)
     quality = estimate.score - prior.quantization_penalty(model.quantization, prior.billions_of_parameters(model))
-    time_s, speed_source = expected_time_s(task, model, summary, resident=resident)
+    time_s, speed_source = expected_time_s(task, model, summary, resident=resident, bandwidth=bandwidth)
     terms = {
         "quality": quality,
         "latency": 0.0 - _TIME_WEIGHT[task] * 10 * math.log10(1 + time_s / 5),
@@ -201,12 +218,19 @@ def _score(task: Task, model: InstalledModel, inputs: SelectionInputs) -> Candid
     return Candidate(model, resident, sum(terms.values()), terms, evidence)
 
 
-def expected_time_s(task: Task, model: InstalledModel, summary: ModelSummary, *, resident: bool) -> tuple[float, str]:
+def expected_time_s(
+    task: Task,
+    model: InstalledModel,
+    summary: ModelSummary,
+    *,
+    resident: bool,
+    bandwidth: float = _BANDWIDTH_BYTES_PER_S,
+) -> tuple[float, str]:
     """Seconds of a typical answer, and whether its speed was measured or estimated from size and bandwidth."""
     if summary.ms_per_token is not None:
         per_token_s, source = summary.ms_per_token / 1000, "measured"
     else:
-        per_token_s, source = (model.size_bytes or 0) / _BANDWIDTH_BYTES_PER_S, "estimated"
+        per_token_s, source = (model.size_bytes or 0) / bandwidth, "estimated"
     first_s = summary.ttft_ms / 1000 if summary.ttft_ms is not None else _PROMPT_TOKENS * per_token_s / _PREFILL_SPEEDUP
     load_s = 0.0 if resident or model.remote else (model.size_bytes or 0) / _DISK_BYTES_PER_S
     return first_s + _TOKENS[task] * per_token_s + load_s / 5, source

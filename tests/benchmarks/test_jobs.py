@@ -154,13 +154,13 @@ def test_a_benchmark_measures_the_models_true_speed(process):
 
 
 def test_its_requests_have_a_nonce_first_a_cap_and_no_runner_option(process, ollama):
-    """In the host's prompt form, so that they cost what chat costs; no two begin alike."""
+    """In the form of a chat, so that they cost what chat costs; no two begin alike."""
     process.start("fast:1b")
     process.end()
 
     bodies = generates(ollama)
     assert len({body["prompt"][:14] for body in bodies}) == 4
-    assert all(body["prompt"].startswith("[") and "]\n\nUser: Write a long story" in body["prompt"] for body in bodies)
+    assert all(body["prompt"].startswith("[") and "]\n\nWrite a long story" in body["prompt"] for body in bodies)
     assert [body["options"] for body in bodies] == [
         {"temperature": 0, "seed": 42, "top_k": 1, "repeat_penalty": 1, "num_predict": cap} for cap in (8, 64, 64, 64)
     ]
@@ -194,7 +194,7 @@ def test_own_prompts_are_asked_and_reported_apart(process, ollama):
 
     assert job.report["custom"]["prompts"] == 1
     assert job.report["speed"]["decode_tokens_per_second"]["n"] == 3
-    assert generates(ollama)[-1]["prompt"].endswith("\n\nUser: Why is the sky blue?\nAssistant:")
+    assert generates(ollama)[-1]["prompt"].endswith("Why is the sky blue?")
 
 
 def test_full_loads_the_model_anew_each_time(process):

@@ -1,4 +1,4 @@
-"""Asking a model: the host's prompt form, what is measured, how failures are told apart, who goes first."""
+"""Asking a model: the prompt's form, what is measured, how failures are told apart, who goes first."""
 
 from __future__ import annotations
 
@@ -111,6 +111,16 @@ def test_the_request_is_the_hosts(chat, gateway):
     assert (name, prompt) == ("a:1b", "You are ELIXI.\n\nUser: Hello\nAssistant:")
     assert rest.pop("cancellation").cancelled is False
     assert rest == {"options": None, "think": None, "timeout_s": 8.0}
+
+
+@pytest.mark.parametrize(("context", "sent"), [("", "Hello"), ("You are kind.", "You are kind.\n\nHello")])
+def test_a_chat_of_ours_is_sent_plain(chat, gateway, context, sent):
+    """Ollama adds the model's own template; only the brain's callers expect the host's form."""
+    gateway.script = [ReplyEvent(text="Hi"), done()]
+
+    chat.ask("a:1b", "Hello", context=context, timeout_s=8.0)
+
+    assert gateway.asked[0][1] == sent
 
 
 def test_options_and_think_are_handed_on(chat, gateway):
@@ -385,9 +395,7 @@ def test_a_chat_with_a_server(real):
 
     assert (text, failure) == ("one two three four", None)
     bodies = [body for method, path, body in ollama.requests if path == "/api/generate"]
-    assert bodies == [
-        {"model": "quick:1b", "prompt": "\n\nUser: Count\nAssistant:", "stream": True, "keep_alive": "17m"}
-    ]
+    assert bodies == [{"model": "quick:1b", "prompt": "Count", "stream": True, "keep_alive": "17m"}]
     assert measurement.tokens == 4
     assert measurement.eval_s == pytest.approx(3 / 400)
     assert measurement.load_s >= 0.05

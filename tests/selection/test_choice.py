@@ -12,7 +12,7 @@ import pytest
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
 from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
-from elixi_models.selection.ranking import SelectionInputs, expected_time_s, needed_bytes, rank
+from elixi_models.selection.ranking import SelectionInputs, effective_bandwidth, expected_time_s, needed_bytes, rank
 from elixi_models.selection.snapshot import Selector
 
 GB = 1_000_000_000
@@ -260,7 +260,10 @@ def test_the_present_choice_stays_within_two_points() -> None:
     assert held is not None
     assert held.model == first.name
     assert "kept_by_hysteresis" in held.flags
-    slow = {first.name: ModelSummary(ms_per_token=500.0, ttft_ms=9000.0)}
+    slow = {
+        first.name: ModelSummary(ms_per_token=500.0, ttft_ms=9000.0),
+        second.name: ModelSummary(ms_per_token=20.0, ttft_ms=100.0),
+    }
     selector.rebuild(inputs(first, second, loaded=(second.name,), summaries=slow))
     moved = selector.choose()
     assert moved is not None
@@ -346,3 +349,14 @@ def test_readers_never_see_a_half_built_snapshot() -> None:
     for reader in readers:
         reader.join()
     assert seen <= {"one:7b", "two:7b"}
+
+
+def test_a_slow_machine_is_slow_for_the_models_it_was_not_measured_with() -> None:
+    """One model measured at 1 GB/s: one of half its size is expected at half its time, not at the default."""
+    slow, untried = model("qwen2.5:7b", 4.0), model("tinyllama:latest", 2.0)
+    summaries = {slow.name: ModelSummary(ms_per_token=4000.0)}
+    assert effective_bandwidth([slow, untried], summaries) == pytest.approx(1e9)
+    assert effective_bandwidth([slow, untried], {}) == 45e9
+    chosen = choose(inputs(slow, untried, loaded=(slow.name, untried.name), summaries=summaries))
+    assert chosen is not None
+    assert chosen.model == slow.name

@@ -66,7 +66,7 @@ def test_context_and_cap_go_with_the_prompt(ollama: OllamaEmulator, make_service
     """In the host's form, with a limit of tokens and the keep-alive."""
     make_service(ollama.url, chat_max_tokens=7).chat("Hello", context="Be brief.", model="mistral:7b")
     (body,) = asked(ollama)
-    assert body["prompt"] == "Be brief.\n\nUser: Hello\nAssistant:"
+    assert body["prompt"] == "Be brief.\n\nHello"
     assert (body["options"]["num_predict"], body["keep_alive"]) == (7, "30m")
 
 
