@@ -92,7 +92,8 @@ class Pulls:
         fresh = [blob for blob in manifest.blobs if not self._has(blob.digest)]
         for blob in manifest.blobs:
             if blob in fresh:
-                yield from self._fetch(blob, pace, fault, abort)
+                # Whatever goes wrong does so with the first layer, or once all are there.
+                yield from self._fetch(blob, pace, fault if blob is fresh[0] else None, abort)
             else:
                 yield _progress(blob, blob.size)
         yield {"status": "verifying sha256 digest"}

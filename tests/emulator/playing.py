@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from elixi_models.testing import OllamaEmulator
 
-from .servers import LEAVE, Client, OnLine, emulator, freshened, models, recorded
+from .servers import DEADLINE_S, LEAVE, Client, OnLine, Task, emulator, freshened, models, recorded
 
 Exchange = dict[str, Any]
 Played = Iterator[tuple[str, Exchange]]
 
 FULL_SIZE = 739_313_303
-DEADLINE_S = 20.0
 
 BASICS = (
     "root",
@@ -153,8 +151,7 @@ class Player:
             def pull(_: int) -> Exchange:
                 return client.send(request, on_line=lambda number: both.wait() if number == 3 else None)
 
-            with ThreadPoolExecutor(2) as pool:
-                first, second = pool.map(pull, range(2))
+            first, second = (task.result() for task in [Task(pull, number) for number in range(2)])
         return {**first, "then": [second]}
 
     def _broken_pulls(self, ollama: OllamaEmulator, client: Client) -> Played:
@@ -186,11 +183,10 @@ class Player:
         ) as ollama:
             client = Client(ollama)
             client.post("/api/generate", {"model": self.chat, "stream": False})
-            with ThreadPoolExecutor(7) as pool:
-                yield "queue-full", self._crowd(ollama, client, pool)
+            yield "queue-full", self._crowd(ollama, client)
             yield "evicted", self.play(client, "evicted")
 
-    def _crowd(self, ollama: OllamaEmulator, client: Client, pool: ThreadPoolExecutor) -> Exchange:
+    def _crowd(self, ollama: OllamaEmulator, client: Client) -> Exchange:
         request, finished, four_refused = self.cases["queue-full"]["request"], [], threading.Event()
 
         def load() -> None:
@@ -199,12 +195,10 @@ class Player:
                 four_refused.set()
 
         story = {"model": self.chat, "prompt": "Tell a long story or a tall tale."}
-        busy = pool.submit(
-            client.post, "/api/generate", story, on_line=lambda _: LEAVE if four_refused.is_set() else None
-        )
+        busy = Task(client.post, "/api/generate", story, on_line=lambda _: LEAVE if four_refused.is_set() else None)
         until(lambda: ollama.answering == [self.chat])
-        for load_done in [busy, *(pool.submit(load) for _ in range(6))]:
-            load_done.result()
+        for task in [*(Task(load) for _ in range(6)), busy]:
+            task.result()
         return {**finished[0], "then": [*finished[1:], client.send({"method": "GET", "path": "/api/ps"})]}
 
     def _deaths(self) -> Played:

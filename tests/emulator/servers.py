@@ -7,8 +7,10 @@ import gzip
 import http.client
 import json
 import pathlib
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from elixi_models.testing import EmulatedModel, OllamaEmulator
@@ -17,6 +19,7 @@ RECORDINGS = pathlib.Path(__file__).parent / "recordings"
 LEAVE = object()
 OnLine = Callable[[int], object]
 NUMBERS = ("0.9.6", "0.24.0", "0.33.0")
+DEADLINE_S = 20.0
 KEPT_HEADERS = ("content-type", "transfer-encoding", "allow")
 
 TEMPLATE = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
@@ -109,6 +112,35 @@ def emulator(number: str, *, fresh: bool = False, **settings: Any) -> OllamaEmul
         "load_seconds": 1.0,
     }
     return OllamaEmulator(**{**given, **settings})
+
+
+class Task(threading.Thread):
+    """Something done meanwhile. Nothing waits for it for ever, so a test that fails does not hang."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **how: Any) -> None:
+        super().__init__(name="test-task", daemon=True)
+        self._future: Future[Any] = Future()
+        self._work = lambda: function(*args, **how)
+        self.start()
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self._future.set_result(self._work())
+        except Exception as failure:  # noqa: BLE001  (whoever asks for the result is told)
+            self._future.set_exception(failure)
+
+    def result(self) -> Any:
+        """What came of it, within 20 seconds."""
+        return self._future.result(DEADLINE_S)
+
+    def exception(self) -> BaseException | None:
+        """How it failed, within 20 seconds."""
+        return self._future.exception(DEADLINE_S)
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
 
 
 class Client:

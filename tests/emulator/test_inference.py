@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from elixi_models.testing import EmulatedModel, OllamaEmulator
 
 from .playing import until
-from .servers import NUMBERS, Client
+from .servers import NUMBERS, Client, Task
 
 STORY = "Once upon a time there was a server. " * 50
 MODELS = [
@@ -195,8 +194,8 @@ def test_a_whole_answer_can_be_left_too(ollama: OllamaEmulator, client: Client) 
 
 def test_two_questions_to_one_model_take_turns(client: Client) -> None:
     """Both are answered."""
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda prompt: ask(client, model="echo", prompt=prompt)["body"]["response"], "ab"))
+    asked = [Task(ask, client, model="echo", prompt=prompt) for prompt in "ab"]
+    answers = [task.result()["body"]["response"] for task in asked]
 
     assert answers == ["<a>", "<b>"]
 

@@ -7,7 +7,6 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from elixi_models.emulator.versions import VERSIONS
 from elixi_models.testing import EmulatedModel, OllamaEmulator, known_model
 
 from .playing import until
-from .servers import LEAVE, NUMBERS, Client
+from .servers import LEAVE, NUMBERS, Client, Task
 
 MODEL = EmulatedModel("made-up:1b", size_bytes=1_000_000, license="MIT", weights_digest="ab" * 32)
 
@@ -122,15 +121,14 @@ def test_parts_are_kept_when_the_client_leaves(ollama: OllamaEmulator, client: C
 def test_a_second_client_joins_the_download(ollama: OllamaEmulator, client: Client) -> None:
     """It begins where the first is, and goes on when the first leaves."""
     ollama.set_pull_rate(100_000)
-    with ThreadPoolExecutor(2) as pool:
-        joined = threading.Event()
-        first = pool.submit(pull, client, on_line=lambda _: LEAVE if joined.is_set() else None)
-        until(lambda: ollama.parts.get("ab" * 32, 0) > 2_000)
-        second = pool.submit(pull, client, on_line=lambda number: joined.set() if number == 2 else None)
-        left = first.result()
-        until(lambda: ollama.pulling == ["made-up:1b"])
-        ollama.set_pull_rate(None)
-        stayed = second.result()
+    joined = threading.Event()
+    first = Task(pull, client, on_line=lambda _: LEAVE if joined.is_set() else None)
+    until(lambda: ollama.parts.get("ab" * 32, 0) > 2_000)
+    second = Task(pull, client, on_line=lambda number: joined.set() if number == 2 else None)
+    left = first.result()
+    until(lambda: ollama.pulling == ["made-up:1b"])
+    ollama.set_pull_rate(None)
+    stayed = second.result()
 
     assert stayed[1]["completed"] > 2_000
     assert (left[-1]["status"][:8], stayed[-1]) == ("pulling ", {"status": "success"})
@@ -139,8 +137,7 @@ def test_a_second_client_joins_the_download(ollama: OllamaEmulator, client: Clie
 def test_two_clients_end_together(ollama: OllamaEmulator, client: Client) -> None:
     """Both are told of success, and the blob came once."""
     ollama.set_pull_rate(2_000_000)
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: pull(client), range(2)))
+    both = [task.result() for task in [Task(pull, client) for _ in range(2)]]
 
     assert [lines[-1] for lines in both] == [{"status": "success"}] * 2
     assert (ollama.installed, ollama.parts) == (["made-up:1b"], {})
@@ -166,17 +163,16 @@ def test_a_stall_ends_with_its_pull(ollama: OllamaEmulator, client: Client) -> N
 def test_a_pull_under_way_can_stall_and_go_on(ollama: OllamaEmulator, client: Client) -> None:
     """For all names or for one."""
     ollama.set_pull_rate(100_000)
-    with ThreadPoolExecutor(1) as pool:
-        pulling = pool.submit(pull, client)
-        until(lambda: bool(ollama.parts.get("ab" * 32)))
-        ollama.break_pull("stall", "other")
-        ollama.break_pull("stall", "made-up:1b")
-        stood = ollama.parts["ab" * 32]
-        ollama.break_pull("stall")
-        ollama.set_pull_rate(None)
-        still = ollama.parts["ab" * 32]
-        ollama.mend_pull("made-up:1b")
-        lines = pulling.result()
+    pulling = Task(pull, client)
+    until(lambda: bool(ollama.parts.get("ab" * 32)))
+    ollama.break_pull("stall", "other")
+    ollama.break_pull("stall", "made-up:1b")
+    stood = ollama.parts["ab" * 32]
+    ollama.break_pull("stall")
+    ollama.set_pull_rate(None)
+    still = ollama.parts["ab" * 32]
+    ollama.mend_pull("made-up:1b")
+    lines = pulling.result()
 
     assert stood == still
     assert lines[-1] == {"status": "success"}
@@ -416,13 +412,13 @@ def test_a_layer_that_came_for_another_model_is_not_fetched_again(number: str, t
     licence = next(blob for blob in manifest_of(MODEL).blobs if blob.kind == "license")
     with OllamaEmulator(version=number, library=[MODEL, other], pull_seconds=0, time_scale=0.01) as ollama:
         client = Client(ollama)
+        ollama.set_pull_rate(None)
         ollama.break_pull("stall", "made-up:1b", times=1)
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(pull, client)
-            until(lambda: bool(ollama.parts))
-            pull(client, "other:1b")
-            ollama.mend_pull()
-            lines = waiting.result()
+        waiting = Task(pull, client)
+        until(lambda: ollama.parts.get("ab" * 32, 0) > 0)
+        pull(client, "other:1b")
+        ollama.mend_pull()
+        lines = waiting.result()
 
     assert [line.get("digest") for line in lines].count(f"sha256:{licence.digest}") == told
     assert lines[-1] == {"status": "success"}

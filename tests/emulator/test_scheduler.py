@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from elixi_models.emulator.scripted import Ask, EngineFailed, Piece
 from elixi_models.emulator.versions import VERSIONS
 
 from .playing import until
+from .servers import Task
 
-DEADLINE_S = 10.0
 NEVER = threading.Event()
 
 
@@ -102,13 +101,6 @@ def bench() -> Bench:
     return Bench()
 
 
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Somebody else who asks at the same time."""
-    with ThreadPoolExecutor(8) as workers:
-        yield workers
-
-
 def test_a_loaded_model_is_not_loaded_again(bench: Bench) -> None:
     """Two uses, one load."""
     bench.use("a")
@@ -133,87 +125,87 @@ def test_another_runner_option_loads_it_again(bench: Bench) -> None:
     assert bench.log == ["load a 4096", "unload a", "load a 4096"]
 
 
-def test_loads_come_one_after_another(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_loads_come_one_after_another(bench: Bench) -> None:
     """In the order in which they were asked for."""
     hold = threading.Event()
-    first = pool.submit(bench.use, "a", hold=hold)
+    first = Task(bench.use, "a", hold=hold)
     until(lambda: bench.scheduler.waiting() == ["a:latest"])
-    second = pool.submit(bench.use, "b")
+    second = Task(bench.use, "b")
     until(lambda: bench.scheduler.waiting() == ["a:latest", "b:latest"])
     before = list(bench.log)
     hold.set()
-    first.result(DEADLINE_S)
-    second.result(DEADLINE_S)
+    first.result()
+    second.result()
 
     assert before == ["load a 4096"]
     assert bench.log == ["load a 4096", "load b 4096"]
 
 
-def test_a_loaded_model_is_used_while_another_loads(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_a_loaded_model_is_used_while_another_loads(bench: Bench) -> None:
     """It does not queue."""
     bench.use("a")
     hold = threading.Event()
-    loading = pool.submit(bench.use, "b", hold=hold)
+    loading = Task(bench.use, "b", hold=hold)
     until(lambda: bench.scheduler.waiting() == ["b:latest"])
     bench.use("a")
     hold.set()
-    loading.result(DEADLINE_S)
+    loading.result()
 
     assert bench.log == ["load a 4096", "load b 4096"]
 
 
-def test_all_who_wait_for_a_load_share_it(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_all_who_wait_for_a_load_share_it(bench: Bench) -> None:
     """Eight requests, one runner."""
     hold = threading.Event()
-    asked = [pool.submit(bench.use, "a", hold=hold) for _ in range(8)]
+    asked = [Task(bench.use, "a", hold=hold) for _ in range(8)]
     until(lambda: len(bench.scheduler.waiting()) == 8)
     hold.set()
     for one in asked:
-        one.result(DEADLINE_S)
+        one.result()
 
     assert bench.log == ["load a 4096"]
 
 
-def test_the_first_to_leave_ends_the_load_for_all(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_the_first_to_leave_ends_the_load_for_all(bench: Bench) -> None:
     """The server starts it again for the next in the queue."""
     leaving, hold = threading.Event(), threading.Event()
-    first = pool.submit(bench.use, "a", hold=hold, abort=leaving)
+    first = Task(bench.use, "a", hold=hold, abort=leaving)
     until(lambda: bench.scheduler.waiting() == ["a:latest"])
-    second = pool.submit(bench.use, "a")
+    second = Task(bench.use, "a")
     until(lambda: len(bench.scheduler.waiting()) == 2)
     leaving.set()
 
-    assert isinstance(first.exception(DEADLINE_S), Aborted)
-    assert second.result(DEADLINE_S) is None
+    assert isinstance(first.exception(), Aborted)
+    assert second.result() is None
     assert bench.log == ["load a 4096", "unload a", "load a 4096"]
 
 
-def test_who_leaves_the_queue_loads_nothing(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_who_leaves_the_queue_loads_nothing(bench: Bench) -> None:
     """Only the other load happens."""
     leaving, hold = threading.Event(), threading.Event()
-    first = pool.submit(bench.use, "a", hold=hold)
+    first = Task(bench.use, "a", hold=hold)
     until(lambda: bench.scheduler.waiting() == ["a:latest"])
-    second = pool.submit(bench.use, "b", abort=leaving)
+    second = Task(bench.use, "b", abort=leaving)
     until(lambda: len(bench.scheduler.waiting()) == 2)
     leaving.set()
-    left = second.exception(DEADLINE_S)
+    left = second.exception()
     hold.set()
-    first.result(DEADLINE_S)
+    first.result()
 
     assert isinstance(left, Aborted)
     assert bench.log == ["load a 4096"]
 
 
-def test_a_full_queue_refuses(pool: ThreadPoolExecutor) -> None:
+def test_a_full_queue_refuses() -> None:
     """One is served, so many may wait."""
     bench, hold = Bench(max_queue=1), threading.Event()
-    waiting = [pool.submit(bench.use, name, hold=hold) for name in ("a", "b")]
+    waiting = [Task(bench.use, name, hold=hold) for name in ("a", "b")]
     until(lambda: len(bench.scheduler.waiting()) == 2)
     with pytest.raises(Busy):
         bench.use("c")
     hold.set()
     for one in waiting:
-        one.result(DEADLINE_S)
+        one.result()
 
     assert sorted(bench.loaded) == ["a:latest", "b:latest"]
 
@@ -331,14 +323,14 @@ def test_an_idle_model_goes_before_a_busy_one(bench: Bench) -> None:
     assert [line for line in bench.log if line.startswith("unload")] == ["unload b"]
 
 
-def test_a_load_waits_for_a_busy_model(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_a_load_waits_for_a_busy_model(bench: Bench) -> None:
     """It is never broken off."""
     bench.scheduler.max_loaded = 1
     with bench.lease("a"):
-        loading = pool.submit(bench.use, "b")
+        loading = Task(bench.use, "b")
         until(lambda: bench.scheduler.waiting() == ["b:latest"])
         during = list(bench.log)
-    loading.result(DEADLINE_S)
+    loading.result()
 
     assert during == ["load a 4096"]
     assert bench.log == ["load a 4096", "unload a", "load b 4096"]
@@ -417,7 +409,7 @@ def test_a_dead_runner_is_listed_until_it_is_asked_for(bench: Bench) -> None:
     assert bench.log == ["load a 4096", "unload a", "load a 4096"]
 
 
-def test_a_runner_answers_one_at_a_time(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_a_runner_answers_one_at_a_time(bench: Bench) -> None:
     """The next waits its turn, or leaves."""
     leaving = threading.Event()
 
@@ -426,22 +418,22 @@ def test_a_runner_answers_one_at_a_time(bench: Bench, pool: ThreadPoolExecutor) 
             raise AssertionError
 
     with bench.lease("a") as runner, bench.scheduler.turn(runner, NEVER):
-        waiting = pool.submit(answer)
+        waiting = Task(answer)
         until(lambda: runner.users == 2)
         leaving.set()
 
-        assert isinstance(waiting.exception(DEADLINE_S), Aborted)
+        assert isinstance(waiting.exception(), Aborted)
 
 
-def test_stopping_ends_all_waiting(bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_stopping_ends_all_waiting(bench: Bench) -> None:
     """And lets every model go."""
     bench.scheduler.start()
     bench.scheduler.max_loaded = 1
     with bench.lease("a"):
-        loading = pool.submit(bench.use, "b")
+        loading = Task(bench.use, "b")
         until(lambda: bench.scheduler.waiting() == ["b:latest"])
         bench.scheduler.stop()
-        left = loading.exception(DEADLINE_S)
+        left = loading.exception()
 
     assert isinstance(left, Aborted)
     assert bench.log == ["load a 4096", "unload a"]

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from elixi_models.emulator.clock import Clock
 from elixi_models.testing import VERSIONS, EmulatedModel, OllamaEmulator
 
 from .playing import until
-from .servers import Client
+from .servers import Client, Task
 
 CHAT = EmulatedModel("chat:1b", answers="word " * 400, decode_tokens_per_s=100)
 
@@ -85,14 +84,12 @@ def test_a_proxys_page_can_come_instead(client: Client, ollama: OllamaEmulator) 
 def test_a_hanging_path_waits_for_recovery(client: Client, ollama: OllamaEmulator) -> None:
     """Others go on."""
     ollama.hang("/api/tags")
-    with ThreadPoolExecutor(1) as pool:
-        hanging = pool.submit(status, client, "/api/tags")
-        until(lambda: any(request.path == "/api/tags" for request in ollama.requests))
-        other = status(client)
-        waiting = not hanging.done()
-        ollama.recover()
+    hanging = Task(status, client, "/api/tags")
+    until(lambda: any(request.path == "/api/tags" for request in ollama.requests))
+    other, waiting = status(client), not hanging.done()
+    ollama.recover()
 
-        assert (other, waiting, hanging.result()) == (200, True, 200)
+    assert (other, waiting, hanging.result()) == (200, True, 200)
 
 
 def test_who_hangs_may_leave(client: Client, ollama: OllamaEmulator) -> None:
@@ -260,12 +257,12 @@ def test_nothing_is_left_after_it_stopped() -> None:
         ("POST", "/api/generate", {"model": "chat:1b", "prompt": "x"}),
         ("POST", "/api/pull", {"model": "llama3.2:1b"}),
     ]
-    with ThreadPoolExecutor(8) as pool:
-        under_way = [pool.submit(client.ask, *body) for body in bodies]
-        until(lambda: ollama.loading[:1] == ["slow:latest"] and len(ollama.requests) == 4 and bool(ollama.pulling))
-        ollama.stop()
-        for one in under_way:
-            one.result(10)
+    under_way = [Task(client.ask, *body) for body in bodies]
+    until(lambda: ollama.loading[:1] == ["slow:latest"] and len(ollama.requests) == 4 and bool(ollama.pulling))
+    ollama.stop()
+    for task in under_way:
+        task.result()
+        task.join()
 
     assert (threading.active_count(), open_files()) == (threads, files)
 
@@ -275,13 +272,12 @@ def test_stopping_does_not_wait_for_verifying() -> None:
     ollama = OllamaEmulator(library=[EmulatedModel("huge", size_bytes=10**13)]).start()
     ollama.set_pull_rate(None)
     client, verifying = Client(ollama), threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        pulling = pool.submit(
-            client.post, "/api/pull", {"model": "huge"}, on_line=lambda number: verifying.set() if number == 2 else None
-        )
-        verifying.wait(10)
-        ollama.stop()
-        said = [line["status"] for _, line in pulling.result(10)["lines"]]
+    pulling = Task(
+        client.post, "/api/pull", {"model": "huge"}, on_line=lambda number: verifying.set() if number == 2 else None
+    )
+    verifying.wait(10)
+    ollama.stop()
+    said = [line["status"] for _, line in pulling.result()["lines"]]
 
     assert said == ["pulling manifest", "verifying sha256 digest"]
     assert ollama.installed == []
