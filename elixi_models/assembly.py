@@ -92,7 +92,12 @@ class Assembly:
         settings, clock = self.settings, self.clock
         self.summaries = Summaries(settings.ollama_url, clock=clock)
         self.recorder = MetricsRecorder(
-            follower=self.follower, settings=settings, owner=self._owner, summaries=self.summaries, clock=clock
+            follower=self.follower,
+            settings=settings,
+            owner=self._owner,
+            summaries=self.summaries,
+            clock=clock,
+            memory_bytes=lambda weights_digest: self.footprints.latest.get(weights_digest or ""),
         )
         self.cache = PerformanceCache(follower=self.follower, settings=settings, clock=clock)
         self.footprints = Footprints(cache=self.cache, summarise=self.summaries.summary)
@@ -155,6 +160,8 @@ class Assembly:
             clock=self.clock,
             monotonic=self._monotonic,
             on_finished=self._benchmarked,
+            memory_bytes=lambda model: self.facts(self.observer.view).memory_bytes(model),
+            wanted=lambda name: name == self.active.current.model,
         )
 
     def _wire(self) -> None:
