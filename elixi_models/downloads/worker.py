@@ -21,7 +21,8 @@ from .tenure import Tenure
 
 _LOG = logging.getLogger("elixi_models.downloads")
 _TICK_S = 0.25
-_WRITE_S = 0.5
+_FIRST_TICK_S = 0.02
+_WRITE_S = 0.2
 
 
 class Download:
@@ -60,6 +61,7 @@ class Download:
         self._pull = progress.begin(job.progress, monotonic())
         self._is_pulling = False
         self._is_heard = False
+        self._is_flowing = False
         self._changed_at_s = job.updated_at_s
         self._cancellation = Cancellation()
         self._stopping = threading.Event()
@@ -74,14 +76,24 @@ class Download:
 
     @property
     def job(self) -> DownloadJob:
-        """The job as it is at this moment."""
+        """The job as it is to be shown: never ahead of the store, or a process that takes over would seem to go back.
+
+        While nothing can be stored it is as it is at this moment.
+        """
         with self._lock:
-            stored = self.tenure.job
-            job = replace(self._job, id=stored.id, attempt=stored.attempt)
-            if not self._is_pulling or not job.live:
-                return job
-            shown = progress.measure(self._pull)
-            return replace(job, state=self._pull.phase, progress=shown, updated_at_s=self._changed_at_s)
+            now, written = self._now(), self._written
+            if written is None or not self._is_pulling or not now.live:
+                return now
+            return replace(written, id=now.id, attempt=now.attempt, auto_switch=now.auto_switch)
+
+    def _now(self) -> DownloadJob:
+        """The job at this moment; the lock is held."""
+        stored = self.tenure.job
+        job = replace(self._job, id=stored.id, attempt=stored.attempt)
+        if not self._is_pulling or not job.live:
+            return job
+        shown = progress.measure(self._pull)
+        return replace(job, state=self._pull.phase, progress=shown, updated_at_s=self._changed_at_s)
 
     def want_switch(self) -> None:
         """Have the model switched to when it is there."""
@@ -167,7 +179,7 @@ class Download:
             raise Cancelled("The download was stopped.")
         reading = Errand("pull", lambda: self._read(cancellation))
         try:
-            while reading.outcome(_TICK_S) is None:
+            while reading.outcome(_TICK_S if self.settled.is_set() else _FIRST_TICK_S) is None:
                 self._tend()
                 self._check()
         finally:
@@ -186,7 +198,7 @@ class Download:
                 if self._pull is not before:
                     self._changed_at_s = self._clock()
             if event.total_bytes is not None and (event.completed_bytes or 0) < event.total_bytes:
-                self.settled.set()
+                self._is_flowing = True
         return True
 
     def _check(self) -> None:
@@ -207,44 +219,50 @@ class Download:
             self._pull = progress.begin(progress.measure(self._pull), self._monotonic())
 
     def _tend(self) -> None:
-        """Twice a second: keep the lease, store what has changed, look whether somebody asked to stop."""
+        """Four times a second: keep the lease, store what has changed, look whether somebody asked to stop."""
         if not self.tenure.hold():
             self.stop("taken")
             return
         now = self._monotonic()
-        if now - self._written_at < _WRITE_S:
+        begins = self._is_flowing and not self.settled.is_set()
+        if now - self._written_at < _WRITE_S and not begins:
             return
-        self._written_at, job = now, self.job
-        if job != self._written and self.tenure.write(job):
-            self._written = job
+        with self._lock:
+            self._written_at, job = now, self._now()
+        is_stored = job == self._written or self.tenure.write(job)
+        with self._lock:
+            self._written = job if is_stored else None
+        if begins:
+            self.settled.set()
         if self.tenure.is_cancelled():
             self.stop("cancelled")
 
     def _end(self, state: DownloadState, error: ElixiModelsError | None = None) -> None:
-        job, now_s = self.job, self._clock()
+        now_s = self._clock()
+        with self._lock:
+            job = self._now()
         shown = replace(job.progress, speed_bytes_per_s=None, remaining_s=None)
-        auto_switch = False
         if state == "installed":
             model = self._observer.refresh().find(job.model)
             shown = progress.installed(shown, model.size_bytes if model is not None else None)
-            auto_switch = self.tenure.is_switch_wanted()
         failure = None
         if error is not None:
             details = {**error.details, "model_name": names.shown(job.model)}
             failure = Failure(error.code, error.message, now_s, details)
+        ended = replace(
+            job,
+            state=state,
+            progress=shown,
+            failure=failure,
+            auto_switch=job.auto_switch or (state == "installed" and self.tenure.is_switch_wanted()),
+            updated_at_s=now_s,
+            finished_at_s=now_s,
+        )
+        self.is_written = self.tenure.finish(ended)
         with self._lock:
             self.error = error
-            self._job = replace(
-                job,
-                state=state,
-                progress=shown,
-                failure=failure,
-                auto_switch=self._job.auto_switch or auto_switch,
-                updated_at_s=now_s,
-                finished_at_s=now_s,
-            )
+            self._job = replace(ended, auto_switch=ended.auto_switch or self._job.auto_switch)
         self.settled.set()
-        self.write_late()
 
     def _leave(self) -> None:
         self.is_left = True
