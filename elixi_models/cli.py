@@ -5,13 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from .emulator.versions import VERSIONS
 from .errors import InvalidSetting
+from .web.commands import commands_for
+
+if TYPE_CHECKING:
+    from .service import ModelService
 
 _DEFAULT_PORT = 5050
 
@@ -31,6 +35,20 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(__version__, prog_name="elixi-models")
 def main() -> None:
     """List, switch, download, measure and choose local Ollama models."""
+
+
+def _own_service() -> ModelService:
+    """A service over what the environment says, closed when the command ends; it shows what the apps show."""
+    from .service import ModelService
+    from .settings import Settings
+
+    service = ModelService(Settings.load())
+    click.get_current_context().call_on_close(service.close)
+    return service
+
+
+for _command in commands_for(_own_service):
+    main.add_command(_command)
 
 
 @main.command()

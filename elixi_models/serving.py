@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -32,7 +34,8 @@ def run(app: Flask, *, host: str, port: int, announce: Callable[[str], None], on
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """One line per poll would bury what matters."""
 
-    server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
+    with _listen(host, port) as listener:
+        server = make_server(host, port, app, threaded=True, request_handler=QuietHandler, fd=listener.fileno())
 
     def stop(signum: int, frame: FrameType | None) -> None:
         # shutdown() waits for the loop that this very signal interrupted, so another thread has to ask.
@@ -47,3 +50,17 @@ def run(app: Flask, *, host: str, port: int, announce: Callable[[str], None], on
     finally:
         server.server_close()
         on_stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket of our own: where the address is taken Werkzeug would print its advice and exit."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if sys.platform != "win32":  # there it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
