@@ -1,0 +1,97 @@
+"""What the task of a message is read from: its words, their beginnings and neighbours, and its shape."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+_HEAD_CHARS = 600
+_TAIL_CHARS = 200
+_GREETING = re.compile(
+    r"\s*(?:hi|hello|hey|hallo|hola|bonjour|salut|ciao|olá|oi|dear|good (?:morning|evening|afternoon|day)|"
+    r"guten (?:morgen|tag|abend)|buenos días|buenas tardes|bom dia|привет|здравствуйте|merhaba)\b"
+    r"[^.!?,\n]{0,20}[,.!?\n]+\s*",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"\s*(?:please,? )?(?:(?:can|could|would|will) you|kannst du|könntest du|peux-tu|pouvez-vous|puedes|podrías|"
+    r"você pode|puoi|potresti|можешь)\s+",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"\d+|[^\W\d_]+(?:['’][^\W\d_]+)*[+#]*")
+#: Said in front of any task, so they tell nothing and must not take a place among the first words.
+_POLITE = frozenset(
+    "please pls plz kindly thanks thank thx hi hello hey hallo hola bonjour bitte danke gracias merci obrigado grazie "
+    "пожалуйста спасибо привет".split()
+)
+_STEM_CHARS = 5
+_FIRST_WORDS = 3
+_PAIRED_WORDS = 12
+_SIGNS = tuple(
+    "``` ` { } () ; => == != </ -> && || #include :: // \\ $ ^ + = * < > % ? ! : \" / | [ _ … ~ @ #".split(" ")
+) + ("def ", "\n    ", "\t", ";\n", ".\n", "\n-", "\n*", "\n\n", "...", " - ", " = ", " + ", " * ")
+
+
+def excerpt(prompt: str) -> str:
+    """The part of a message that is read: its first 600 and last 200 characters, without greeting and "can you"."""
+    head = prompt[:_HEAD_CHARS]
+    for opening in (_GREETING, _ASKING):
+        found = opening.match(head)
+        if found and found.end() < len(head):
+            head = head[found.end() :]
+    return head if len(prompt) <= _HEAD_CHARS else f"{head}\n{prompt[max(_HEAD_CHARS, len(prompt) - _TAIL_CHARS) :]}"
+
+
+def features(text: str, words: Mapping[str, str]) -> set[str]:
+    """The features of an excerpt, in no order; `words` maps words of other languages to English ones."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    text = text.lower()
+    tokens = list(_tokens(text, words))
+    first = tokens[:_PAIRED_WORDS]
+    return {
+        *tokens,
+        *[f"{token[:_STEM_CHARS]}~" for token in tokens if len(token) > _STEM_CHARS],
+        *[f"{index}^{token}" for index, token in enumerate(first[:_FIRST_WORDS])],
+        *map(" ".join, zip(first, first[1:])),
+        *_shape(text, tokens),
+    }
+
+
+def _tokens(text: str, words: Mapping[str, str]) -> Iterable[str]:
+    """Words; numbers as "0"; scripts without spaces as pairs of characters."""
+    for token in _TOKEN.findall(text):
+        if token in _POLITE:
+            continue
+        if token[0].isdigit():
+            yield "0"
+        elif _is_unspaced(token[0]) and len(token) > 1:
+            for start in range(len(token) - 1):
+                pair = token[start : start + 2]
+                yield words.get(pair, pair)
+        else:
+            yield words.get(token, token)
+
+
+def _is_unspaced(character: str) -> bool:
+    """Thai, Lao, and all from the CJK radicals on: Chinese, Japanese, and Korean with its endings."""
+    return character >= "\u2e80" or "\u0e00" <= character <= "\u0eff"
+
+
+def _shape(text: str, tokens: list[str]) -> list[str]:
+    numbers = tokens.count("0")
+    found = [
+        f"#numbers {min(numbers, 4) if numbers < 8 else 5}",
+        f"#share of numbers {10 * numbers // (len(tokens) + 1)}",
+        f"#words {len(tokens).bit_length()}",
+    ]
+    for sign in _SIGNS:
+        count = text.count(sign)
+        if count:
+            found.append(f"#{sign}")
+            if count >= 3:
+                found.append(f"#3{sign}")
+            if count >= 10:
+                found.append(f"#10{sign}")
+    return found
