@@ -10,12 +10,20 @@ from operator import mul
 Vector = list[float]
 Objective = Callable[[Vector], tuple[float, Vector]]
 _MEMORY = 6
-_TOLERANCE = 1e-4
+#: Stop when a step would better the value by less than this share of it.
+_TOLERANCE = 1e-6
 
 
 def fit(
-    rows: Sequence[Sequence[int]], labels: Sequence[int], shares: Sequence[float], *, width: int, classes: int,
-    penalty: float, scale: float, iterations: int,
+    rows: Sequence[Sequence[int]],
+    labels: Sequence[int],
+    shares: Sequence[float],
+    *,
+    width: int,
+    classes: int,
+    penalty: float,
+    scale: float,
+    iterations: int,
 ) -> tuple[list[Vector], Vector]:
     """Weights, a column of `width` a class, and biases that make `labels` likeliest.
 
@@ -31,16 +39,17 @@ def fit(
         slopes = [[penalty * weight for weight in column] for column in columns]
         loss = [penalty / 2 * math.fsum(map(mul, column, column)) for column in columns]
         tilts = [0.0] * classes
-        for row, label, share in zip(rows, labels, shares):
+        for row, label, share in zip(rows, labels, shares, strict=True):
             size = math.sqrt(scale / (len(row) or 1))
             scores = [
-                bias + size * math.fsum(map(column.__getitem__, row)) for bias, column in zip(biases, columns)
+                bias + size * math.fsum(map(column.__getitem__, row))
+                for bias, column in zip(biases, columns, strict=True)
             ]
             highest = max(scores)
             powers = [math.exp(score - highest) for score in scores]
             total = math.fsum(powers)
             loss.append(share * (math.log(total) + highest - scores[label]))
-            for name, (slope, power) in enumerate(zip(slopes, powers)):
+            for name, (slope, power) in enumerate(zip(slopes, powers, strict=True)):
                 error = share * (power / total - (name == label))
                 tilts[name] += error
                 step = error * size
@@ -59,17 +68,17 @@ def minimise(objective: Objective, start: Vector, *, iterations: int) -> Vector:
     for _ in range(iterations):
         direction = descent(slope, history)
         fall = math.fsum(map(mul, slope, direction))
-        if -fall < _TOLERANCE * abs(value) * 0.01:
+        if -fall < _TOLERANCE * abs(value):
             break
         step = 1.0 if history else 1.0 / math.sqrt(math.fsum(map(mul, slope, slope)))
         while True:
-            moved = [place + step * part for place, part in zip(point, direction)]
+            moved = [place + step * part for place, part in zip(point, direction, strict=True)]
             new_value, new_slope = objective(moved)
             if new_value <= value + 1e-4 * step * fall:
                 break
             step /= 2
         change = [step * part for part in direction]
-        bend = [after - before for after, before in zip(new_slope, slope)]
+        bend = [after - before for after, before in zip(new_slope, slope, strict=True)]
         history.append((change, bend, math.fsum(map(mul, change, bend))))
         point, value, slope = moved, new_value, new_slope
     return point
@@ -82,12 +91,12 @@ def descent(slope: Vector, history: Sequence[tuple[Vector, Vector, float]]) -> V
     for change, bend, curvature in reversed(history):
         share = math.fsum(map(mul, change, direction)) / curvature
         shares.append(share)
-        direction = [part - share * turn for part, turn in zip(direction, bend)]
+        direction = [part - share * turn for part, turn in zip(direction, bend, strict=True)]
     if history:
         _, bend, curvature = history[-1]
         factor = curvature / math.fsum(map(mul, bend, bend))
         direction = [factor * part for part in direction]
-    for (change, bend, curvature), share in zip(history, reversed(shares)):
+    for (change, bend, curvature), share in zip(history, reversed(shares), strict=True):
         rest = share - math.fsum(map(mul, bend, direction)) / curvature
-        direction = [part + rest * move for part, move in zip(direction, change)]
+        direction = [part + rest * move for part, move in zip(direction, change, strict=True)]
     return direction

@@ -33,8 +33,8 @@ from elixi_models.selection.features import excerpt, features  # noqa: E402
 TARGET = ROOT / "elixi_models" / "selection" / "data" / "detection.weights"
 OWN = Path(__file__).resolve().parent / "data"
 KNOWN_FEATURES = 11_000
-PENALTY = 0.05
-SCALE = 60.0
+PENALTY = 1.0
+SCALE = 40.0
 ITERATIONS = 60
 FOLDS = 5
 #: 1 would give every task the same weight in all, 0 every prompt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 _HEAD_CHARS = 600
 _TAIL_CHARS = 200
@@ -21,16 +22,38 @@ _ASKING = re.compile(
 )
 _TOKEN = re.compile(r"\d+|[^\W\d_]+(?:['’][^\W\d_]+)*[+#]*")
 #: Said in front of any task, so they tell nothing and must not take a place among the first words.
-_POLITE = frozenset(
-    "please pls plz kindly thanks thank thx hi hello hey hallo hola bonjour bitte danke gracias merci obrigado grazie "
-    "пожалуйста спасибо привет".split()
-)
+_POLITE = {
+    *("please", "pls", "plz", "kindly", "thanks", "thank", "thx", "hi", "hello", "hey", "hallo", "hola", "bonjour"),
+    *("bitte", "danke", "gracias", "merci", "obrigado", "grazie", "пожалуйста", "спасибо", "привет"),
+}
 _STEM_CHARS = 5
 _FIRST_WORDS = 3
 _PAIRED_WORDS = 12
-_SIGNS = tuple(
-    "``` ` { } () ; => == != </ -> && || #include :: // \\ $ ^ + = * < > % ? ! : \" / | [ _ … ~ @ #".split(" ")
-) + ("def ", "\n    ", "\t", ";\n", ".\n", "\n-", "\n*", "\n\n", "...", " - ", " = ", " + ", " * ")
+_SIGNS = (
+    *(
+        "```",
+        "`",
+        "{",
+        "}",
+        "()",
+        ";",
+        "=>",
+        "==",
+        "!=",
+        "</",
+        "->",
+        "&&",
+        "||",
+        "#include",
+        "::",
+        "//",
+        "\\",
+        "$",
+        "^",
+    ),
+    *("+", "=", "*", "<", ">", "%", "?", "!", ":", '"', "/", "|", "[", "_", "…", "~", "@", "#", "def ", "\n    ", "\t"),
+    *(";\n", ".\n", "\n-", "\n*", "\n\n", "...", " - ", " = ", " + ", " * "),
+)
 
 
 def excerpt(prompt: str) -> str:
@@ -54,7 +77,7 @@ def features(text: str, words: Mapping[str, str]) -> set[str]:
         *tokens,
         *[f"{token[:_STEM_CHARS]}~" for token in tokens if len(token) > _STEM_CHARS],
         *[f"{index}^{token}" for index, token in enumerate(first[:_FIRST_WORDS])],
-        *map(" ".join, zip(first, first[1:])),
+        *map(" ".join, pairwise(first)),
         *_shape(text, tokens),
     }
 
