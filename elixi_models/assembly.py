@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from . import names
 from .assignments import TaskAssignments
 from .benchmarks.jobs import BenchmarkQueue
 from .catalogue.catalogue import Catalogue
@@ -64,6 +65,7 @@ class Assembly:
         self.settings = settings
         self.clock = clock
         self.last_explicit_switch_s = 0.0
+        self.switch_wishes_s: dict[str, float] = {}
         self._sender = sender
         self.brain = BrainLink(brain)
         self.catalogue = Catalogue()
@@ -233,13 +235,15 @@ class Assembly:
         outcome = job.failure.code if job.failure else job.state
         self.history.record("download", job.model, outcome, user=job.user)
         model = self.observer.view.find(job.model)
-        # Somebody who switched after asking for this download has changed their mind.
-        wanted = job.auto_switch and job.created_at_s >= self.last_explicit_switch_s
-        if wanted and job.state == "installed" and model is not None:
-            self._switch_automatically(model, job.user)
+        wished_at_s = self.switch_wishes_s.pop(names.key(job.model), job.created_at_s)
+        # Somebody who switched after asking for this download, here or in another process, has changed their mind.
+        overtaken = wished_at_s < max(self.last_explicit_switch_s, self.active.current.since_s or 0.0)
+        if job.auto_switch and job.state == "installed" and model is not None and not overtaken:
+            self.switch_automatically(model, job.user)
         announce("download_finished", self._sender, job=job)
 
-    def _switch_automatically(self, model: InstalledModel, user: str | None) -> None:
+    def switch_automatically(self, model: InstalledModel, user: str | None) -> None:
+        """Switch because a download asked for it; nobody waits, a refusal goes into the usage history."""
         try:
             self.switching.switch(model, wait_s=0.0, user=user, automatic=True)
         except ElixiModelsError as exc:

@@ -73,7 +73,9 @@ class ModelService(ModelReader):
         """
         self._require_enabled()
         self.start()
-        return self.parts.downloads.start(
+        if auto_switch:
+            self.parts.switch_wishes_s[name.key] = self._clock()
+        job = self.parts.downloads.start(
             name,
             auto_switch=auto_switch,
             restart=restart,
@@ -82,6 +84,12 @@ class ModelService(ModelReader):
             user=user,
             wait_s=self._wait(wait_s),
         )
+        # A job that was to switch has done so at its end; what was there already, nobody has switched to.
+        if auto_switch and job.state == "installed" and (job.attempt == 0 or not job.auto_switch):
+            model = self.parts.observer.view.find(job.model)
+            if model is not None:
+                self.parts.switch_automatically(model, user)
+        return job
 
     def cancel_download(self, name: ModelName, *, user: str | None = None) -> DownloadJob:
         """Stop a download; what came stays on the server and a later pull goes on from there.

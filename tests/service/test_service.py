@@ -345,6 +345,36 @@ def test_who_switched_meanwhile_is_not_overruled(
     assert service.status().pending is None
 
 
+def test_a_switch_may_join_a_download_that_runs(
+    ollama: OllamaEmulator, make_service: Services, eventually: Eventually
+) -> None:
+    """The wish is newer than the download; it becomes active at the end all the same."""
+    service = make_service(ollama.url)
+    service.download(NEW)
+    service.switch(NEW, auto_pull=True)
+    eventually(lambda: service.active_model() == "smollm:135m")
+
+
+def test_auto_switch_of_a_model_that_is_there_switches_at_once(
+    ollama: OllamaEmulator, make_service: Services, eventually: Eventually
+) -> None:
+    """There is nothing to pull, only the wish to fulfil."""
+    service = make_service(ollama.url)
+    assert service.download(QWEN, auto_switch=True).state == "installed"
+    eventually(lambda: service.active_model() == "qwen2.5:0.5b")
+
+
+def test_an_embedder_is_not_switched_to_at_the_end_of_its_download(
+    ollama: OllamaEmulator, make_service: Services, eventually: Eventually
+) -> None:
+    """The download is fine, the history tells the refusal, the active model stays."""
+    service = make_service(ollama.url)
+    service.switch(LLAMA)
+    service.download(ModelName.parse("all-minilm:22m"), auto_switch=True)
+    eventually(lambda: ("switch", "all-minilm:22m", "CANNOT_CHAT") in history(service))
+    assert service.active_model() == "llama3.2:1b"
+
+
 # Memory and disk
 
 
