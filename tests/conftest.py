@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -25,7 +26,9 @@ def _no_thread_left() -> Iterator[None]:
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and not _is_foreign(thread)]
     for thread in left:
-        thread.join(_LEAVE_S)
+        # A thread that is only about to start cannot be joined yet.
+        with contextlib.suppress(RuntimeError):
+            thread.join(_LEAVE_S)
     alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"threads left behind: {alive}"
 

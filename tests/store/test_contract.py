@@ -400,7 +400,7 @@ def test_a_cached_value_is_replaced(store: Store) -> None:
 
 def test_the_sweep_removes_old_measurements_and_keeps_rollups(store: Store) -> None:
     """Older than so many days; whatever else is kept longer stays."""
-    store.add_measurements([measured("old", NOW_S - 2 * DAY_S - 1), measured("new", NOW_S - 2 * DAY_S + 60)])
+    store.add_measurements([measured("old", NOW_S - 2 * DAY_S - 1), measured("new", NOW_S - DAY_S)])
     store.put_rollup("r", {"ollama_url": URL, "model": "m", "hour_s": 3600})
     store.sweep(now_s=NOW_S, measurement_days=2)
     assert [m.id for m in store.measurements(ollama_url=URL, since_s=0)] == ["new"]
