@@ -106,7 +106,7 @@ def train(examples: Sequence[Example]) -> bytes:
     often = sorted(feature for feature, count in counts.items() if count > 1)
     columns, _ = solve(examples, often)
     force = {
-        feature: math.sqrt(counts[feature] * sum(weight**2 for weight in centred(columns, place)))
+        feature: math.sqrt(counts[feature] * math.fsum(weight**2 for weight in centred(columns, place)))
         for place, feature in enumerate(often)
     }
     kept = sorted(sorted(often, key=lambda feature: (-force[feature], feature))[:KNOWN_FEATURES])
@@ -138,7 +138,7 @@ def solve(examples: Sequence[Example], known: Sequence[int]) -> tuple[list[list[
 def centred(columns: Sequence[Sequence[float]], place: int) -> list[float]:
     """The weights of one feature without what they have in common, which no probability shows."""
     row = [column[place] for column in columns]
-    middle = sum(row) / len(row)
+    middle = math.fsum(row) / len(row)
     return [weight - middle for weight in row]
 
 

@@ -42,10 +42,12 @@ class Weights:
         known = [row for row in map(self.rows.get, hashes) if row is not None]
         size = self.unit / math.sqrt(len(known) or 1)
         sums = [sum(map(column.__getitem__, known)) for column in self.columns]
-        scores = [bias + size * total for bias, total in zip(self.biases, sums, strict=True)]
+        scores = [bias + size * part for bias, part in zip(self.biases, sums, strict=True)]
         highest = max(scores)
         shares = [math.exp(score - highest) for score in scores]
-        return [share / sum(shares) for share in shares]
+        # fsum: a plain sum differs in the last digit from Python 3.12 on.
+        total = math.fsum(shares)
+        return [share / total for share in shares]
 
 
 def pack(hashes: list[int], columns: list[list[int]], unit: float, biases: list[float]) -> bytes:
