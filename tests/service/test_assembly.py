@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import elixi_models
+from elixi_models import ModelService
 from elixi_models.testing import OllamaEmulator
 
 _FORKING = """
@@ -54,3 +56,22 @@ def test_a_forked_child_works_and_the_parent_goes_on(ollama_emulator: OllamaEmul
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0", "qwen2.5:0.5b", "True"], done.stderr
+
+
+def test_what_was_not_started_can_be_reset_and_used(
+    make_service: Callable[..., ModelService], ollama_emulator: OllamaEmulator
+) -> None:
+    """A pre-forking server builds the app before it forks, so every child resets what never ran."""
+    service = make_service(ollama_emulator.url, ready=False)
+    service.reset_after_fork()
+    service.start()
+    service.parts.observer.refresh(20.0)
+    assert service.status().reachable is True
+
+
+def test_a_service_that_is_switched_off_starts_no_look(make_service: Callable[..., ModelService]) -> None:
+    """OLLAMA_ENABLED=false: nothing is asked, the status answers."""
+    service = make_service("http://127.0.0.1:9", ready=False, ollama_enabled=False)
+    service.start()
+    report = service.status()
+    assert (report.state, report.error_code) == ("offline", "OLLAMA_DISABLED")
