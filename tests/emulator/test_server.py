@@ -372,7 +372,8 @@ def test_the_fixtures_give_running_emulators(tmp_path: pathlib.Path) -> None:
     (tmp_path / "test_it.py").write_text(FIXTURES_USED)
     root = pathlib.Path(elixi_models.testing.__file__).parents[1]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    ran = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
     assert "2 passed" in ran.stdout, ran.stdout
 

@@ -20,7 +20,8 @@ from elixi_models.selection import detection
 from elixi_models.selection.detection import LABELS, detect, dictionary, hashed, pack, unpack
 from elixi_models.selection.features import excerpt, features
 
-ROOT = Path(elixi_models.__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(elixi_models.__file__).resolve().parent
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_composed_and_decomposed_letters_are_the_same() -> None:
 
 def test_a_words_file_names_every_word_once() -> None:
     """A second line with the same word would silently win."""
-    text = (ROOT / "elixi_models/selection/data/detection_words.txt").read_text("utf-8")
+    text = (PACKAGE / "selection/data/detection_words.txt").read_text("utf-8")
     words = [word for line in text.splitlines() for word in line.partition(": ")[2].split()]
     assert len(words) == len(set(words)) == len(dictionary())
     assert not set(words) & {line.partition(": ")[0] for line in text.splitlines()}
@@ -187,7 +188,7 @@ def test_the_answer_does_not_depend_on_the_hash_seed() -> None:
     told = {
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(PACKAGE.parent)},
             capture_output=True,
             text=True,
             check=True,
@@ -200,7 +201,7 @@ def test_the_answer_does_not_depend_on_the_hash_seed() -> None:
 
 def test_weights_and_words_fit_into_64_kilobytes() -> None:
     """Both files together."""
-    files = (ROOT / "elixi_models/selection/data").glob("detection*")
+    files = (PACKAGE / "selection/data").glob("detection*")
     assert sum(path.stat().st_size for path in files) <= 65_536
 
 
