@@ -103,7 +103,7 @@ class OllamaEmulator:
 
     @property
     def url(self) -> str:
-        """Where it listens, such as `http://127.0.0.1:11434`."""
+        """The base URL that clients are given, with the port in it."""
         host, port = self._address
         return f"http://{host}:{port}"
 
