@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 _HEAD_CHARS = 600
@@ -26,6 +26,8 @@ _POLITE = {
     *("please", "pls", "plz", "kindly", "thanks", "thank", "thx", "hi", "hello", "hey", "hallo", "hola", "bonjour"),
     *("bitte", "danke", "gracias", "merci", "obrigado", "grazie", "пожалуйста", "спасибо", "привет"),
 }
+#: Thai, Lao, and all from the CJK radicals on: Chinese, Japanese, and Korean with its endings.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u2e80-\U0010ffff]")
 _STEM_CHARS = 5
 _FIRST_WORDS = 3
 _PAIRED_WORDS = 12
@@ -51,7 +53,7 @@ def features(text: str, words: Mapping[str, str]) -> set[str]:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     text = text.lower()
-    tokens = list(_tokens(text, words))
+    tokens = _tokens(text, words)
     first = tokens[:_PAIRED_WORDS]
     return {
         *tokens,
@@ -62,24 +64,18 @@ def features(text: str, words: Mapping[str, str]) -> set[str]:
     }
 
 
-def _tokens(text: str, words: Mapping[str, str]) -> Iterable[str]:
+def _tokens(text: str, words: Mapping[str, str]) -> list[str]:
     """Words; numbers as "0"; scripts without spaces as pairs of characters."""
-    for token in _TOKEN.findall(text):
-        if token in _POLITE:
-            continue
-        if token[0].isdigit():
-            yield "0"
-        elif _is_unspaced(token[0]) and len(token) > 1:
-            for start in range(len(token) - 1):
-                pair = token[start : start + 2]
-                yield words.get(pair, pair)
-        else:
-            yield words.get(token, token)
+    found = [token for token in _TOKEN.findall(text) if token not in _POLITE]
+    if not text.isascii() and _UNSPACED.search(text):
+        found = [part for token in found for part in _parts(token)]
+    return ["0" if token.isdigit() else words.get(token, token) for token in found]
 
 
-def _is_unspaced(character: str) -> bool:
-    """Thai, Lao, and all from the CJK radicals on: Chinese, Japanese, and Korean with its endings."""
-    return character >= "\u2e80" or "\u0e00" <= character <= "\u0eff"
+def _parts(token: str) -> list[str]:
+    if len(token) < 3 or not _UNSPACED.match(token):
+        return [token]
+    return list(map("".join, pairwise(token)))
 
 
 def _shape(text: str, tokens: list[str]) -> list[str]:
