@@ -229,6 +229,15 @@ def test_a_name_for_the_active_model_is_checked(make_service: Services) -> None:
         service.set_active_model("a b")
 
 
+def test_an_assignment_of_the_brain_is_a_switch_at_once(ollama: OllamaEmulator, make_service: Services) -> None:
+    """The next status knows it, whenever the store is looked at next."""
+    brain = Brain("llama3.2:1b")
+    service = make_service(ollama.url, brain, store_follow_s=1.0)
+    service.switch(LLAMA)
+    brain.model = "qwen2.5:0.5b"
+    assert service.status().active.model == "qwen2.5:0.5b"
+
+
 def test_the_choice_survives_a_restart(ollama: OllamaEmulator, make_service: Services, eventually: Eventually) -> None:
     """Unless the configuration has changed since, which then wins."""
     first = make_service(ollama.url, configured_model="llama3.2:1b")
