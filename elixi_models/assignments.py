@@ -30,7 +30,8 @@ class TaskAssignments:
     """The stored assignments of one Ollama server.
 
     Args:
-        on_changed: called on the follower's thread after a change, also one of another process.
+        on_changed: called after a change: on the caller's thread, so that the next choice follows it, and on the
+            follower's, also for a change of another process.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TaskAssignments:
         self._follower = follower
         self._observer = observer
         self._key = f"task_assignments@{ollama_url}"
+        self._on_changed = on_changed
         follower.watch_preference(self._key, lambda preference: on_changed())
 
     def effective(self) -> dict[str, str]:
@@ -66,6 +68,7 @@ class TaskAssignments:
                 raise InvalidRequest(f"unknown task: {task}", field="task", allowed=list(TASKS))
             checked[task] = None if name is None else self._spelling(ModelName.parse(name, field=task))
         future = self._follower.set_preference(self._key, {**self.effective(), **checked})
+        self._on_changed()
         return self.current(pending=not settled(future, wait_s))
 
     def _spelling(self, name: ModelName) -> str:

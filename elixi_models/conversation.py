@@ -8,6 +8,7 @@ from .names import ModelName
 from .records import Choice, Failure, Reply
 
 _MAX_PROMPT_CHARS = 1_000_000
+_PATIENT_LOOK_S = 5.0
 
 
 class Conversation:
@@ -47,6 +48,9 @@ class Conversation:
                 f"prompt is longer than {_MAX_PROMPT_CHARS} characters", field="prompt", reason="length"
             )
         name = None if model is None else ModelName.parse(model, field="model")
+        if parts.observer.view.as_of_s is None:
+            # A reply takes seconds anyway; a first message must not fail because the server was not looked at yet.
+            parts.observer.ask(min(_PATIENT_LOOK_S, timeout_s or parts.settings.chat_timeout_s))
         try:
             choice = self.choose(task_type, prompt) if name is None else None
             target = choice.model if choice else self._installed(name)
