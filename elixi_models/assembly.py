@@ -16,6 +16,7 @@ from .downloads.jobs import DownloadQueue
 from .elixi import BrainLink
 from .errors import ElixiModelsError, OllamaUnavailable
 from .inventory import InstalledModel, ServerView
+from .metrics.archive import HistoryArchive
 from .metrics.footprints import Footprints
 from .metrics.recorder import MetricsRecorder
 from .metrics.summaries import Summaries
@@ -93,16 +94,17 @@ class Assembly:
     def _build_figures(self) -> None:
         settings, clock = self.settings, self.clock
         self.summaries = Summaries(settings.ollama_url, clock=clock)
+        self.cache = PerformanceCache(follower=self.follower, settings=settings, clock=clock)
+        self.footprints = Footprints(cache=self.cache, summarise=self.summaries.summary)
         self.recorder = MetricsRecorder(
             follower=self.follower,
             settings=settings,
             owner=self._owner,
             summaries=self.summaries,
             clock=clock,
-            memory_bytes=lambda weights_digest: self.footprints.latest.get(weights_digest or ""),
+            machine=self.footprints,
         )
-        self.cache = PerformanceCache(follower=self.follower, settings=settings, clock=clock)
-        self.footprints = Footprints(cache=self.cache, summarise=self.summaries.summary)
+        self.archive = HistoryArchive(follower=self.follower, settings=settings, clock=clock, monotonic=self._monotonic)
         self.history = UsageHistory(follower=self.follower, ollama_url=settings.ollama_url, clock=clock)
         self.chat = Chat(
             gateway=self.gateway,
@@ -170,10 +172,8 @@ class Assembly:
         self.observer.subscribe(self._observed)
         self.follower.every(_RESUME_S, lambda store: self.downloads.resume())
         self.follower.every(self.settings.store_follow_s, lambda store: self.active.notice_brain())
-        self.follower.every(
-            _SWEEP_S,
-            lambda store: store.sweep(now_s=self.clock(), measurement_days=self.settings.measurement_days),
-        )
+        kept = {"measurement_days": self.settings.measurement_days, "rollup_days": self.settings.rollup_days}
+        self.follower.every(_SWEEP_S, lambda store: store.sweep(now_s=self.clock(), **kept))
 
     def start(self) -> None:
         """Start the threads that watch the server and the store, and bring the stored choice back; returns at once."""
@@ -274,6 +274,7 @@ class Assembly:
             self.cache,
             self.summaries,
             self.recorder,
+            self.archive,
             self.history,
             self.chat,
             self.brain,

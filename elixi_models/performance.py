@@ -19,6 +19,7 @@ _LONGEST_S = 7 * 86_400.0
 _FASTEST_TOKENS_PER_S = 1e6
 _BYTES_PER_GB = 1e9
 _BYTES_PER_MIB = 1_048_576
+_BYTES_PER_GIB = 1_073_741_824
 
 
 def believable_s(duration_s: float | None) -> float | None:
@@ -72,6 +73,8 @@ def performance_document(
     at_s: float,
     performance: Mapping[str, Any],
     memory_bytes: int | None,
+    cpu_percent: float | None = None,
+    ram_total_bytes: int | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """A `model_performance` document in the seed's shape, as plain JSON; what is not known is None.
@@ -79,6 +82,8 @@ def performance_document(
     Args:
         document_key: what the document is about; the same key always gives the same `_id`.
         performance: `tokens_per_second`, `avg_latency_ms`, `error_rate` and `total_requests` where known.
+        cpu_percent: 0-100 of the machine, by all of Ollama.
+        ram_total_bytes: of the machine, for `memory_percent`.
         more: further fields, or seed fields (`benchmarks`, `task_suitability`) that are known.
     """
     rate = performance.get("tokens_per_second")
@@ -96,18 +101,43 @@ def performance_document(
         },
         "resource_usage": {
             "memory_mb": None if memory_bytes is None else round(memory_bytes / _BYTES_PER_MIB),
-            "cpu_percent": None,
-            "memory_percent": None,
+            "cpu_percent": cpu_percent,
+            "memory_percent": 100 * memory_bytes / ram_total_bytes if memory_bytes and ram_total_bytes else None,
         },
-        "memory_efficiency": {
-            "gb_per_1000_tokens_per_second": memory_bytes / _BYTES_PER_GB / rate * 1000
-            if memory_bytes and rate
-            else None
-        },
+        "memory_efficiency": memory_efficiency(memory_bytes, rate, general_score=_general_score(more)),
         "benchmarks": unmeasured_benchmarks(),
         "task_suitability": unmeasured_suitability(),
         **more,
     }
+
+
+def memory_efficiency(
+    memory_bytes: int | None,
+    tokens_per_second: float | None,
+    *,
+    file_bytes: int | None = None,
+    general_score: float | None = None,
+) -> dict[str, float | None]:
+    """What a model's memory is good for, each None while a part of it is unknown; shown, never mixed into quality.
+
+    Args:
+        memory_bytes: the footprint when loaded.
+        file_bytes: the size on the disk; `footprint_per_file_byte` is how many times that is needed in memory.
+        general_score: 0-100, for `quality_per_gib`.
+    """
+    known = memory_bytes or None
+    return {
+        "gb_per_1000_tokens_per_second": known / _BYTES_PER_GB / tokens_per_second * 1000
+        if known and tokens_per_second
+        else None,
+        "quality_per_gib": general_score / (known / _BYTES_PER_GIB) if known and general_score is not None else None,
+        "footprint_per_file_byte": known / file_bytes if known and file_bytes else None,
+    }
+
+
+def _general_score(fields: Mapping[str, Any]) -> float | None:
+    score = (fields.get("benchmarks") or {}).get("general_purpose")
+    return score if isinstance(score, (int, float)) else None
 
 
 def unmeasured_benchmarks() -> dict[str, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from . import __version__
 from .assembly import Assembly, unavailable
@@ -11,6 +12,7 @@ from .assignments import Assignments
 from .conversation import Conversation
 from .errors import NotFound, OllamaDisabled
 from .inventory import ServerView
+from .metrics.history import Bucket, ModelHistory, benchmarks_within, span_of
 from .names import ModelName
 from .records import BenchmarkJob, Choice, DownloadJob, Reply, UsageEvent
 from .reports import HealthReport, Inventory, StatusReport, report_health, report_status, take_inventory
@@ -123,6 +125,33 @@ class ModelReader:
         self.start()
         wanted = model.installed if model else None
         return self.parts.history.recent(limit=limit, before_s=before_s, model=wanted)
+
+    def model_history(
+        self,
+        name: ModelName,
+        *,
+        from_s: float | None = None,
+        to_s: float | None = None,
+        bucket: Bucket | None = None,
+        wait_s: float | None = None,
+    ) -> ModelHistory:
+        """A model over time, also one that is gone; waits for the store's thread at most `wait_s` (`switch_wait_s`).
+
+        Raises:
+            InvalidRequest: `from_s` is later than `to_s`.
+        """
+        self.start()
+        installed = self.parts.observer.view.find(name.installed)
+        span = span_of(
+            installed.name if installed else name.installed,
+            installed.weights_digest if installed else None,
+            from_s=from_s,
+            to_s=to_s,
+            bucket=bucket,
+            now_s=self._clock(),
+        )
+        history = self.parts.archive.recall(span, wait_s=self.settings.switch_wait_s if wait_s is None else wait_s)
+        return replace(history, benchmarks=benchmarks_within(span, self.parts.benchmarks.all()))
 
     def recommend(self, task_type: str | None = None, prompt: str | None = None) -> Choice:
         """The best installed model for a task, with the reason; microseconds, from memory.

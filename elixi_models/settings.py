@@ -69,6 +69,7 @@ class Settings:
     store_follow_s: float = _key(0.5, "Time between looks at what other processes stored", "s", 0.05, 1.0)
     lease_s: float = _key(30.0, "After this long without renewal a job's owner counts as dead", "s", 1.0, 600.0)
     measurement_days: int = _key(30, "How long single measurements are kept", "days", 1, 3650)
+    rollup_days: int = _key(730, "How long the hourly and daily sums of measurements are kept", "days", 2, 36_500)
     cache_hours: float = _key(24.0, "How long cached performance figures count", "h", 0.1, 8760.0)
     chat_timeout_s: float = _key(
         120.0, "Longest reply of manager.chat; the host's own brain keeps its own timeout", "s", 0.1, 3600.0

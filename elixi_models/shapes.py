@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from . import names, reasons
+from . import names, reasons, timelines
 from .assignments import Assignments
 from .catalogue.catalogue import CatalogueEntry
 from .records import (
@@ -57,6 +57,8 @@ def _card(card: ModelCard) -> Json:
         "type": TYPES.get(card.kind or ""),
         "last_used": timestamp(card.summary.last_used_at_s),
         "performance": {**_speeds(card.summary), "memory_mb": mebibytes(card.memory_bytes)},
+        "percentiles": timelines.percentiles_of(card.summary),
+        "memory_efficiency": timelines.efficiency_of(card),
         "task_type": card.kind,
         "size_bytes": model.size_bytes,
         "disk_size": size_text(model.size_bytes),
@@ -106,6 +108,8 @@ def status(report: StatusReport) -> Json:
             "error_rate": rounded(summary.error_rate, 4),
             "total_requests": summary.total_requests,
         },
+        "percentiles": timelines.percentiles_of(summary),
+        "memory_efficiency": timelines.efficiency_of(card),
         "resource_usage": {
             "memory_mb": mebibytes(memory_bytes),
             "cpu_percent": rounded(resources.cpu_percent, 1),

@@ -5,34 +5,43 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Protocol
 
 from .. import names
 from ..performance import decode_rate, performance_document
 from ..store.base import JsonObject, Store
-from .rollups import HOUR_S, hour_of, merge
+from .rollups import HOUR_S, hour_of, merge, percentiles
 from .windows import WINDOW_S
 
 _SETTLE_S = 60.0
 
 
-class HourlyDocuments:
-    """Writes the documents of finished hours from all owners' roll-ups, each once whoever comes first.
+class Machine(Protocol):
+    """What was seen of the machine that Ollama runs on; None where unknown."""
 
-    Args:
-        memory_bytes: the footprint of a weights digest, None where unknown.
-    """
+    ram_total_bytes: int | None
+
+    def memory_bytes(self, weights_digest: str | None) -> int | None:
+        """The footprint of a model's weights when loaded."""
+
+    def cpu_percent(self, weights_digest: str | None, hour_s: int) -> float | None:
+        """The mean load by Ollama (0-100 of the machine) while those weights were loaded in that hour."""
+
+
+class HourlyDocuments:
+    """Writes the documents of finished hours from all owners' roll-ups, each once whoever comes first."""
 
     def __init__(
         self,
         ollama_url: str,
         *,
         clock: Callable[[], float] = time.time,
-        memory_bytes: Callable[[str | None], int | None],
+        machine: Machine,
     ) -> None:
         self._ollama_url = ollama_url
         self._clock = clock
-        self._memory_bytes = memory_bytes
+        self._machine = machine
         self._done_until_s = 0
 
     def write(self, store: Store) -> None:
@@ -59,6 +68,7 @@ class HourlyDocuments:
         hour_s, weights_digest = first["hour_s"], first.get("weights_digest")
         rate = decode_rate(whole["gaps"], whole["eval_s"])
         attempts = whole["requests"] - whole["cancelled"]
+        memory_bytes = self._machine.memory_bytes(weights_digest) or whole["memory_bytes"]
         return performance_document(
             document_key=f"{self._ollama_url}|{names.key(first['model'])}@{weights_digest or ''}|{hour_s}",
             ollama_url=self._ollama_url,
@@ -71,7 +81,10 @@ class HourlyDocuments:
                 "error_rate": whole["failures"] / attempts if attempts else None,
                 "total_requests": whole["requests"],
             },
-            memory_bytes=self._memory_bytes(weights_digest),
+            memory_bytes=memory_bytes,
+            cpu_percent=self._machine.cpu_percent(weights_digest, hour_s),
+            ram_total_bytes=self._machine.ram_total_bytes,
+            percentiles={name: asdict(percentiles(buckets)) for name, buckets in whole["buckets"].items()},
             source="hour",
             hour_s=hour_s,
         )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ..errors import StoreUnavailable
 from ..records import Measurement
 from ..settings import Settings
-from .hourly import HourlyDocuments
-from .rollups import RollupBook
+from .hourly import HourlyDocuments, Machine
+from .rollups import RollupBook, largest
 from .summaries import Summaries
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class MetricsRecorder:
 
     Args:
         owner: names this process in the roll-ups that it alone writes.
-        memory_bytes: the footprint of a weights digest, for the hourly documents.
+        machine: what was seen of Ollama's machine, for the roll-ups and the hourly documents.
     """
 
     def __init__(
@@ -50,14 +50,15 @@ class MetricsRecorder:
         settings: Settings,
         owner: str,
         summaries: Summaries,
+        machine: Machine,
         clock: Callable[[], float] = time.time,
-        memory_bytes: Callable[[str | None], int | None] = lambda weights_digest: None,
     ) -> None:
         self._follower = follower
         self._summaries = summaries
         self._ollama_url = settings.ollama_url
         self._first_owner = owner
-        self._hourly = HourlyDocuments(settings.ollama_url, clock=clock, memory_bytes=memory_bytes)
+        self._machine = machine
+        self._hourly = HourlyDocuments(settings.ollama_url, clock=clock, machine=machine)
         self._begin(owner)
         follower.every(_FLUSH_S, self.flush, at_close=True)
         follower.every(_LOAD_S, self._load)
@@ -94,6 +95,8 @@ class MetricsRecorder:
             store.add_measurements(self._unsent)
             self._unsent = []
         for rollup_id, rollup in self._book.changed():
+            seen_bytes = self._machine.memory_bytes(rollup["weights_digest"])
+            rollup["memory_bytes"] = largest(rollup["memory_bytes"], seen_bytes)
             store.put_rollup(rollup_id, rollup)
             self._book.written(rollup_id)
 

@@ -1,4 +1,4 @@
-"""Hourly sums of what calls cost, mergeable over processes and hours. Pure.
+"""Hourly and daily sums of what calls cost, mergeable over processes and time. Pure.
 
 A roll-up is plain JSON. Sums add up; times are counted in buckets that grow by 2 %, so that percentiles within
 1 % of the truth can be had of any number of merged roll-ups. Requests are what people sent; a benchmark's own
@@ -8,17 +8,20 @@ requests count for speed only.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 from .. import names
 from ..performance import first_token_s, response_s, token_gaps
-from ..records import Measurement
+from ..records import Measurement, Percentiles
 
 Rollup: TypeAlias = dict[str, Any]
 Group: TypeAlias = tuple[str, str | None]
 
 HOUR_S = 3600
+DAY_S = 86_400
 #: The "hour" under which an owner keeps the sums of its whole life: reading those gives all-time totals at once.
 LIFETIME = 0
 _GROWTH = 1.02
@@ -26,7 +29,7 @@ _LOG_GROWTH = math.log(_GROWTH)
 _SMALLEST_MS = 0.001
 _KEPT_HOURS = 3
 _FEW_ROLLUPS = 100
-_MOST_HOURS = 500
+_MOST_OVER = 500
 _SUMS = ("requests", "failures", "cancelled", "gaps", "eval_s", "latency_s", "latencies", "ttft_s", "ttfts")
 
 
@@ -50,15 +53,19 @@ def bucket_of(value_ms: float) -> int:
     return math.floor(math.log(max(value_ms, _SMALLEST_MS)) / _LOG_GROWTH)
 
 
-def percentile(buckets: Mapping[str, int], fraction: float) -> float | None:
-    """The time in ms below which `fraction` (0-1) of the counted times lie, within 1 %; None of nothing."""
-    rank = fraction * sum(buckets.values())
-    seen = 0
-    for index in sorted(buckets, key=int):
-        seen += buckets[index]
-        if seen >= rank and seen:
-            return float(_GROWTH ** (int(index) + 0.5))
-    return None
+def day_scope(at_s: float) -> int:
+    """Under which "hour" the sums of a moment's day (UTC) stand: its start, negated, apart from all hours."""
+    return -max(int(at_s // DAY_S) * DAY_S, DAY_S)
+
+
+def percentiles(buckets: Mapping[Any, int]) -> Percentiles:
+    """The percentiles of counted times: bucket, as a whole number or its digits, to how many lie in it."""
+    order = sorted(map(int, buckets))
+    seen = list(accumulate(buckets[index] for index in sorted(buckets, key=int)))
+    if not seen or not seen[-1]:
+        return Percentiles()
+    p50, p95, p99 = (_GROWTH ** (order[bisect_left(seen, part * seen[-1])] + 0.5) for part in (0.5, 0.95, 0.99))
+    return Percentiles(p50, p95, p99)
 
 
 def empty_rollup() -> Rollup:
@@ -67,13 +74,14 @@ def empty_rollup() -> Rollup:
         **dict.fromkeys(_SUMS, 0),
         "outcomes": {},
         "last_used_at_s": None,
+        "memory_bytes": None,
         "buckets": {"latency_ms": {}, "ttft_ms": {}, "ms_per_token": {}},
     }
 
 
 def add_measurement(rollup: Rollup, measurement: Measurement) -> None:
     """Count one measurement into a roll-up."""
-    rollup["last_used_at_s"] = _later(rollup["last_used_at_s"], measurement.created_at_s)
+    rollup["last_used_at_s"] = largest(rollup["last_used_at_s"], measurement.created_at_s)
     if (gaps := token_gaps(measurement)) is not None:
         rollup["gaps"] += gaps[0]
         rollup["eval_s"] += gaps[1]
@@ -109,7 +117,8 @@ def merge(rollups: Iterable[Mapping[str, Any]]) -> Rollup:
     for rollup in rollups:
         for name in _SUMS:
             whole[name] += rollup.get(name, 0)
-        whole["last_used_at_s"] = _later(whole["last_used_at_s"], rollup.get("last_used_at_s"))
+        for name in ("last_used_at_s", "memory_bytes"):
+            whole[name] = largest(whole[name], rollup.get(name))
         _merge_counts(whole["outcomes"], rollup.get("outcomes", {}))
         for name, buckets in whole["buckets"].items():
             _merge_counts(buckets, rollup.get("buckets", {}).get(name, {}))
@@ -121,12 +130,13 @@ def _merge_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:
         into[name] = into.get(name, 0) + count
 
 
-def _later(one: float | None, other: float | None) -> float | None:
+def largest(one: float | None, other: float | None) -> float | None:
+    """The larger of two figures; one that is unknown does not count."""
     return other if one is None else one if other is None else max(one, other)
 
 
 class RollupBook:
-    """The roll-ups of one owner: each hour of each model, and its whole life.
+    """The roll-ups of one owner: each hour and each day of each model, and its whole life.
 
     Not thread-safe: used by one thread. The owner replaces its roll-ups in the store, so an hour that was let go
     of must never be opened again; when the clock goes back behind those, the hours get ids of their own.
@@ -141,13 +151,13 @@ class RollupBook:
         self._changed: set[str] = set()
 
     def add(self, measurement: Measurement) -> None:
-        """Count a measurement into its hour and into the whole life."""
+        """Count a measurement into its hour, its day and the whole life."""
         hour = max(hour_of(measurement.created_at_s), HOUR_S)
         if hour < self._newest_hour - _KEPT_HOURS * HOUR_S:
             self._turns += 1
             self._newest_hour = LIFETIME
         self._newest_hour = max(self._newest_hour, hour)
-        for scope in (hour, LIFETIME):
+        for scope in (hour, day_scope(hour), LIFETIME):
             rollup_id = self._id_of(measurement, scope)
             if rollup_id not in self._rollups:
                 self._rollups[rollup_id] = self._open(measurement, scope)
@@ -187,12 +197,20 @@ class RollupBook:
         }
 
     def _let_go(self) -> None:
-        """Drop hours that are over and written; with the store away for days, the oldest ones in any case."""
+        """Drop what is over and written; with the store away for days, the oldest of what is over in any case."""
         if len(self._rollups) <= _FEW_ROLLUPS:
             return
         oldest = self._newest_hour - _KEPT_HOURS * HOUR_S
-        hours = [key for key, rollup in self._rollups.items() if rollup["hour_s"] != LIFETIME]
-        over = [key for key in hours if self._rollups[key]["hour_s"] < oldest and key not in self._changed]
-        for rollup_id in over or hours[: max(0, len(hours) - _MOST_HOURS)]:
+        over = [key for key, rollup in self._rollups.items() if _newest_hour_in(rollup) < oldest]
+        written = [key for key in over if key not in self._changed]
+        for rollup_id in written or over[: max(0, len(over) - _MOST_OVER)]:
             del self._rollups[rollup_id]
             self._changed.discard(rollup_id)
+
+
+def _newest_hour_in(rollup: Rollup) -> float:
+    """The last hour that may still be counted into a roll-up."""
+    scope: int = rollup["hour_s"]
+    if scope == LIFETIME:
+        return math.inf
+    return scope if scope > 0 else DAY_S - HOUR_S - scope

@@ -12,7 +12,7 @@ from ..inventory import InstalledModel
 from ..performance import decode_rate
 from ..records import Measurement, ModelSummary
 from ..store.base import JsonObject, Store
-from .rollups import LIFETIME, Group, group_of, is_request
+from .rollups import LIFETIME, Group, group_of, is_request, percentiles
 from .windows import MICROS, WINDOW_S, Sums, Window
 
 _REREAD_S = 30.0
@@ -156,6 +156,8 @@ class Summaries:
             requests=sums.requests,
             total_requests=self._total_requests(group),
             last_used_at_s=self._last_used.get(group[0]),
+            latency_percentiles=percentiles(sums.latency_buckets),
+            ttft_percentiles=percentiles(sums.ttft_buckets),
         )
 
     def _total_requests(self, group: Group) -> int:

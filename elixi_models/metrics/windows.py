@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 
 from ..performance import first_token_s, response_s, token_gaps
 from ..records import Measurement
-from .rollups import is_request
+from .rollups import bucket_of, is_request
 
 WINDOW_S = 86_400
 _MINUTE_S = 60
@@ -18,13 +18,28 @@ MICROS = 1_000_000
 class Sums:
     """Whole numbers only (microseconds, counts), so that what was added can be taken away again exactly."""
 
-    __slots__ = ("cancelled", "eval_us", "failures", "gaps", "latencies", "latency_us", "requests", "ttft_us", "ttfts")
+    __slots__ = (
+        "cancelled",
+        "eval_us",
+        "failures",
+        "gaps",
+        "latencies",
+        "latency_buckets",
+        "latency_us",
+        "requests",
+        "ttft_buckets",
+        "ttft_us",
+        "ttfts",
+    )
 
     def __init__(self) -> None:
         self.requests = self.failures = self.cancelled = 0
         self.gaps = self.eval_us = 0
         self.latencies = self.latency_us = 0
         self.ttfts = self.ttft_us = 0
+        #: How many times lie in which bucket of `rollups.bucket_of`; only counts above 0.
+        self.latency_buckets: Counter[int] = Counter()
+        self.ttft_buckets: Counter[int] = Counter()
 
     def add(self, other: Sums) -> None:
         """Count in what the other counted."""
@@ -36,22 +51,32 @@ class Sums:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) - getattr(other, name))
 
-    def count(self, measurement: Measurement) -> None:
-        """Count one call; benchmarks and loads count for speed (tokens, first token) only."""
-        if (gaps := token_gaps(measurement)) is not None:
-            self.gaps += gaps[0]
-            self.eval_us += round(gaps[1] * MICROS)
-        if (ttft_s := first_token_s(measurement)) is not None:
-            self.ttfts += 1
-            self.ttft_us += round(ttft_s * MICROS)
-        if not is_request(measurement):
-            return
-        self.requests += 1
-        self.failures += measurement.failed
-        self.cancelled += measurement.outcome == "cancelled"
-        if (latency_s := response_s(measurement)) is not None:
-            self.latencies += 1
-            self.latency_us += round(latency_s * MICROS)
+
+def count(measurement: Measurement, *sums: Sums) -> None:
+    """Count one call into each of the sums; benchmarks and loads count for speed (tokens, first token) only."""
+    gaps, eval_s = token_gaps(measurement) or (0, 0.0)
+    ttft_s = first_token_s(measurement)
+    requested = is_request(measurement)
+    latency_s = response_s(measurement) if requested else None
+    for each in sums:
+        each.gaps += gaps
+        each.eval_us += round(eval_s * MICROS)
+        if requested:
+            each.requests += 1
+            each.failures += measurement.failed
+            each.cancelled += measurement.outcome == "cancelled"
+    if ttft_s is not None:
+        bucket, ttft_us = bucket_of(ttft_s * 1000), round(ttft_s * MICROS)
+        for each in sums:
+            each.ttfts += 1
+            each.ttft_us += ttft_us
+            each.ttft_buckets[bucket] = each.ttft_buckets.get(bucket, 0) + 1
+    if latency_s is not None:
+        bucket, latency_us = bucket_of(latency_s * 1000), round(latency_s * MICROS)
+        for each in sums:
+            each.latencies += 1
+            each.latency_us += latency_us
+            each.latency_buckets[bucket] = each.latency_buckets.get(bucket, 0) + 1
 
 
 class Window:
@@ -82,8 +107,7 @@ class Window:
         if minute not in self._minutes:
             self._minutes[minute] = Sums()
             heapq.heappush(self._order, minute)
-        self._minutes[minute].count(measurement)
-        self.sums.count(measurement)
+        count(measurement, self._minutes[minute], self.sums)
         self.recent.append(measurement)
 
     def expire(self, now_s: float) -> None:

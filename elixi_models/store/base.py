@@ -71,7 +71,8 @@ class Store(ABC):
 
         Args:
             rollup_id: `<url>|<model key>|<hour>|<owner>`; only that owner ever writes it.
-            rollup: plain JSON with at least `ollama_url` (str), `model` (str), `hour_s` (int, epoch seconds).
+            rollup: plain JSON with at least `ollama_url` (str), `model` (str), `hour_s` (int): the epoch seconds of
+                the hour's start; of the day's start, negated, for the sums of a day; 0 for those of a whole life.
         """
 
     @abstractmethod
@@ -165,9 +166,9 @@ class Store(ABC):
         """Write a plain JSON value under a key, for `ttl_s` seconds."""
 
     @abstractmethod
-    def sweep(self, *, now_s: float, measurement_days: int) -> None:
-        """Remove what has had its time: old measurements, expired cache, superseded versions and leases.
+    def sweep(self, *, now_s: float, measurement_days: int, rollup_days: int) -> None:
+        """Remove what has had its time: old measurements and roll-ups, expired cache, superseded versions and leases.
 
-        Kept: roll-ups, usage history (the newest 10,000 lines), the newest 5 versions of a preference, the newest
-        200 jobs of a kind and server, the newest 8 leases of a job.
+        Kept: roll-ups of whole lives, usage history (the newest 10,000 lines), the newest 5 versions of a preference,
+        the newest 200 jobs of a kind and server, the newest 8 leases of a job.
         """

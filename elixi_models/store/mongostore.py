@@ -194,6 +194,6 @@ class MongoStore(Store):
         dates = {"expires": date_of(now_s + ttl_s), "created_at": date_of(now_s)}
         self._mongo.replace("cache", CACHE_PREFIX + key, {"key": key, "value": encoded(value), **dates})
 
-    def sweep(self, *, now_s: float, measurement_days: int) -> None:
+    def sweep(self, *, now_s: float, measurement_days: int, rollup_days: int) -> None:
         self._mongo.expire("model_measurements", "created_at", measurement_days)
-        sweep(self._mongo, now_s=now_s, measurement_days=measurement_days)
+        sweep(self._mongo, now_s=now_s, measurement_days=measurement_days, rollup_days=rollup_days)

@@ -191,9 +191,12 @@ class SqliteStore(Store):
                 "INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)", (key, _text(value), now_s + ttl_s, now_s)
             )
 
-    def sweep(self, *, now_s: float, measurement_days: int) -> None:
+    def sweep(self, *, now_s: float, measurement_days: int, rollup_days: int) -> None:
         with self._writing() as connection:
             connection.execute("DELETE FROM measurements WHERE created_at_s < ?", (now_s - measurement_days * _DAY_S,))
+            connection.execute(
+                "DELETE FROM rollups WHERE hour_s <> 0 AND ABS(hour_s) < ?", (now_s - rollup_days * _DAY_S,)
+            )
             connection.execute("DELETE FROM cache WHERE expires_at_s <= ?", (now_s,))
             connection.execute(
                 """DELETE FROM usage WHERE id IN

@@ -15,13 +15,17 @@ _CACHE_END = "elixi-models;"
 _DAY_S = 86_400.0
 
 
-def sweep(mongo: MongoDatabase, *, now_s: float, measurement_days: int) -> None:
+def sweep(mongo: MongoDatabase, *, now_s: float, measurement_days: int, rollup_days: int) -> None:
     """Sweep all collections; blocks.
 
     Raises:
         StoreUnavailable: the rest is for the next time.
     """
     mongo.delete("model_measurements", {"created_at_s": {"$lt": now_s - measurement_days * _DAY_S}})
+    oldest_s = now_s - rollup_days * _DAY_S
+    # Days stand negated; what is 0 is a whole life's.
+    mongo.delete("model_measurements", {"hour_s": {"$gt": 0, "$lt": oldest_s}})
+    mongo.delete("model_measurements", {"hour_s": {"$lt": 0, "$gt": -oldest_s}})
     mongo.delete("cache", {"_id": {"$gte": CACHE_PREFIX, "$lt": _CACHE_END}, "expires": {"$lte": date_of(now_s)}})
     _sweep_usage(mongo)
     _sweep_versions(mongo, "model_preferences", {}, "key", "version", KEPT_VERSIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
     from flask import Request
 
 MAX_DEPTH = 32
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?\Z", re.ASCII)
+#: The end of the year 9999: no later time can be written.
+_LAST_S = 253_402_300_799
 
 _NAME: Schema = {"type": "string", "format": "model-name", "maxLength": 256}
 _FLAG: Schema = {"type": "boolean", "default": False}
 _OPTIONAL_TEXT: Schema = {"type": ["string", "null"], "default": None}
+_TIME: Schema = {"type": "string", "format": "date-time", "default": None}
 
 NOTHING: Schema = {"type": "object", "properties": {}}
 MODEL: Schema = {"type": "object", "required": ["model_name"], "properties": {"model_name": _NAME}}
@@ -69,8 +74,18 @@ HISTORY: Schema = {
     "type": "object",
     "properties": {
         "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-        "before": {"type": "string", "format": "date-time", "default": None},
+        "before": _TIME,
         "model_name": _NAME,
+    },
+}
+MODEL_HISTORY: Schema = {
+    "type": "object",
+    "required": ["model_name"],
+    "properties": {
+        "model_name": _NAME,
+        "from": _TIME,
+        "to": _TIME,
+        "bucket": {"type": "string", "enum": ["hour", "day"], "default": None},
     },
 }
 
@@ -166,7 +181,7 @@ def _children(value: Any) -> list[Any]:
 
 
 def read_query(request: Request, schema: Schema) -> dict[str, Any]:
-    """The fields of a query string, numbers and times converted; `before` becomes seconds since the epoch.
+    """The fields of a query string, numbers and times converted; times become seconds since the epoch.
 
     Raises:
         InvalidRequest: a field twice, or against the schema.
@@ -195,6 +210,10 @@ def _converted(text: str, rule: Schema, field: str) -> Any:
 
 
 def _seconds(text: str, field: str) -> float:
+    if _NUMBER.match(text):
+        if float(text) > _LAST_S:
+            raise InvalidRequest(f"{field} must be seconds since 1970, not milliseconds", field=field, reason="range")
+        return float(text)
     try:
         # 3.10 does not read the Z.
         moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text)

@@ -1,7 +1,7 @@
 """A small checker for JSON Schema: the dicts describe requests, the checker holds requests to them.
 
 Understood: type (one or several), required, properties, additionalProperties (as a schema), minProperties, items,
-minItems, maxItems, minLength, maxLength, minimum, maximum, default, and the format `model-name`.
+minItems, maxItems, minLength, maxLength, enum (of texts), minimum, maximum, default, and the format `model-name`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ def _check_type(value: Any, rule: Schema, field: str) -> None:
 
 def _check_text(value: str, rule: Schema, field: str) -> None:
     _check_length(len(value), rule, field, "minLength", "maxLength", "characters")
+    if "enum" in rule and value not in rule["enum"]:
+        raise InvalidRequest(f"{field} must be {' or '.join(rule['enum'])}", field=field, reason="choice")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidRequest(f"{field} has half a character that no text can carry", field=field, reason="encoding")
 

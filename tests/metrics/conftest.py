@@ -73,6 +73,18 @@ class AwayStore:
         return refuse
 
 
+class Machine:
+    """A machine of 8,000 MiB on which the weights w1 took 2,000 of them, at a quarter of its load."""
+
+    ram_total_bytes = 8_388_608_000
+
+    def memory_bytes(self, weights_digest: str | None) -> int | None:
+        return 2_097_152_000 if weights_digest == "w1" else None
+
+    def cpu_percent(self, weights_digest: str | None, hour_s: int) -> float | None:
+        return 25.0 if weights_digest == "w1" else None
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

@@ -8,12 +8,12 @@ from elixi_models.errors import StoreUnavailable
 from elixi_models.metrics.hourly import HourlyDocuments
 from elixi_models.metrics.rollups import RollupBook
 
-from .conftest import NOON_S, URL, AwayStore
+from .conftest import NOON_S, URL, AwayStore, Machine
 
 
 @pytest.fixture
 def documents(clock):
-    return HourlyDocuments(URL, clock=clock, memory_bytes={"w1": 2_097_152_000}.get)
+    return HourlyDocuments(URL, clock=clock, machine=Machine())
 
 
 def put(store, owner, *calls):
@@ -39,7 +39,13 @@ def test_a_finished_hour_is_documented_from_all_owners(documents, store, call, c
         "error_rate": pytest.approx(1 / 3),
         "total_requests": 4,
     }
-    assert document["resource_usage"]["memory_mb"] == 2_000
+    assert document["resource_usage"] == {"memory_mb": 2_000, "cpu_percent": 25.0, "memory_percent": 25.0}
+    assert document["memory_efficiency"]["gb_per_1000_tokens_per_second"] == pytest.approx(41.94304)
+    assert document["percentiles"]["latency_ms"] == {
+        "p50": pytest.approx(1_000, rel=0.01),
+        "p95": pytest.approx(3_000, rel=0.01),
+        "p99": pytest.approx(3_000, rel=0.01),
+    }
     assert document["hour_s"] == NOON_S
     assert document["created_at_s"] == NOON_S + 3_600
 
@@ -50,7 +56,7 @@ def test_an_hour_is_documented_once_whoever_does_it(documents, store, call, cloc
     clock.now_s = NOON_S + 3_661
     documents.write(store)
     documents.write(store)
-    HourlyDocuments(URL, clock=clock, memory_bytes=lambda digest: None).write(store)
+    HourlyDocuments(URL, clock=clock, machine=Machine()).write(store)
 
     assert len(store.performance(ollama_url=URL)) == 1
 
@@ -81,7 +87,19 @@ def test_each_model_has_its_own_document_without_invented_figures(documents, sto
         "error_rate": 1.0,
         "total_requests": 1,
     }
-    assert by_name["b"]["resource_usage"]["memory_mb"] is None
+    assert set(by_name["b"]["resource_usage"].values()) == {None}
+    assert by_name["b"]["percentiles"]["latency_ms"] == {"p50": None, "p95": None, "p99": None}
+
+
+def test_memory_that_only_another_process_saw_is_documented(documents, store, call, clock):
+    """Its roll-ups tell the largest footprint that it saw."""
+    put(store, "one", call(weights_digest="w9"))
+    (rollup,) = store.rollups(ollama_url=URL, since_s=NOON_S)
+    store.put_rollup("other", {**rollup, "owner": "two", "memory_bytes": 1_048_576_000})
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+
+    assert store.performance(ollama_url=URL)[0]["resource_usage"]["memory_mb"] == 1_000
 
 
 def test_hours_missed_while_no_process_ran_are_documented_at_the_next_start(documents, store, call, clock):

@@ -10,6 +10,7 @@ from elixi_models.performance import (
     believable_s,
     decode_rate,
     first_token_s,
+    memory_efficiency,
     performance_document,
     response_s,
     token_gaps,
@@ -94,7 +95,46 @@ def test_the_performance_document_has_the_seeds_shape():
         "total_requests": 3,
     }
     assert first["resource_usage"] == {"memory_mb": 4000, "cpu_percent": None, "memory_percent": None}
-    assert first["memory_efficiency"] == {"gb_per_1000_tokens_per_second": pytest.approx(83.88608)}
+    assert first["memory_efficiency"] == {
+        "gb_per_1000_tokens_per_second": pytest.approx(83.88608),
+        "quality_per_gib": None,
+        "footprint_per_file_byte": None,
+    }
     assert first["benchmarks"] == {"general_purpose": None, "coding": None, "creativity": None, "analysis": None}
     assert first["task_suitability"] == {"general": None, "coding": None, "analysis": None, "creative": None}
     assert first["source"] == "hour"
+
+
+def test_a_document_with_scores_has_quality_for_its_memory():
+    """Points of the general score per GiB of footprint; without a score there is none."""
+    scores = {"general_purpose": 60.0, "coding": None, "creativity": None, "analysis": None}
+    document = performance_document(
+        document_key="k",
+        ollama_url="u",
+        model="m:1b",
+        weights_digest=None,
+        at_s=0.0,
+        performance={},
+        memory_bytes=2**31,
+        benchmarks=scores,
+    )
+
+    assert document["memory_efficiency"]["quality_per_gib"] == 30.0
+
+
+def test_memory_efficiency_is_three_figures():
+    """GB for 1,000 tokens/s, points per GiB, and how many times its file a model takes."""
+    assert memory_efficiency(4 * 2**30, 100.0, file_bytes=2**31, general_score=80.0) == {
+        "gb_per_1000_tokens_per_second": pytest.approx(42.94967296),
+        "quality_per_gib": 20.0,
+        "footprint_per_file_byte": 2.0,
+    }
+
+
+@pytest.mark.parametrize("memory_bytes", [None, 0])
+def test_memory_efficiency_of_an_unknown_footprint_is_unknown(memory_bytes):
+    """None of the three is invented, and a footprint of zero is unknown; so is a rate or a file of zero."""
+    unknown = {"gb_per_1000_tokens_per_second": None, "quality_per_gib": None, "footprint_per_file_byte": None}
+
+    assert memory_efficiency(memory_bytes, 10.0, file_bytes=10, general_score=5.0) == unknown
+    assert memory_efficiency(10, 0.0, file_bytes=0) == unknown

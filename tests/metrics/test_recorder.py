@@ -19,7 +19,7 @@ from elixi_models.metrics.recorder import MetricsRecorder
 from elixi_models.metrics.summaries import Summaries
 from elixi_models.store.sqlite import SqliteStore
 
-from .conftest import NOON_S, URL
+from .conftest import NOON_S, URL, Machine
 
 A = InstalledModel("a:1b", "d1", weights_digest="w1")
 FLUSH_S, LOAD_S, DOCUMENT_S = 0.5, 2.0, 60.0
@@ -32,7 +32,9 @@ def summaries(clock):
 
 @pytest.fixture
 def recorder(follower, settings, summaries, clock):
-    made = MetricsRecorder(follower=follower, settings=settings, owner="me", summaries=summaries, clock=clock)
+    made = MetricsRecorder(
+        follower=follower, settings=settings, owner="me", summaries=summaries, machine=Machine(), clock=clock
+    )
     yield made
     recorder_module._living.discard(made)
 
@@ -51,6 +53,16 @@ def test_a_call_is_in_memory_at_once_and_in_the_store_after_the_flush(recorder, 
 
     follower.run(FLUSH_S)
     assert stored(store) == [one.id]
+
+
+def test_rollups_know_the_footprint_of_their_model(recorder, follower, store, call):
+    """Of each hour, day and whole life; null where it was never seen."""
+    recorder.record(call())
+    recorder.record(call(model="b:1b", weights_digest="w2"))
+    follower.run(FLUSH_S)
+
+    found = {(each["model"], each["memory_bytes"]) for each in store.rollups(ollama_url=URL, since_s=-NOON_S)}
+    assert found == {("a:1b", 2_097_152_000), ("b:1b", None)}
 
 
 def test_recording_starts_the_thread_that_writes(recorder, follower, call):
@@ -215,6 +227,7 @@ def test_many_threads_may_record_while_the_store_is_written(recorder, follower, 
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
+from elixi_models.metrics.footprints import Footprints
 from elixi_models.metrics.recorder import MetricsRecorder
 from elixi_models.metrics.summaries import Summaries
 from elixi_models.records import Measurement
@@ -225,9 +238,9 @@ from elixi_models.store.sqlite import SqliteStore
 settings = Settings(ollama_url="http://127.0.0.1:11434")
 store = SqliteStore(Path(sys.argv[1]))
 follower = StoreFollower(store, settings)
-recorder = MetricsRecorder(
-    follower=follower, settings=settings, owner="child", summaries=Summaries(settings.ollama_url)
-)
+summaries = Summaries(settings.ollama_url)
+machine = Footprints(cache=None, summarise=summaries.summary)
+recorder = MetricsRecorder(follower=follower, settings=settings, owner="child", summaries=summaries, machine=machine)
 
 def record():
     recorder.record(Measurement(os.urandom(8).hex(), time.time(), settings.ollama_url, "a:1b", "chat", "ok", 1.0))

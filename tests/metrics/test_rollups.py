@@ -7,9 +7,11 @@ import random
 import pytest
 
 from elixi_models.metrics import rollups
-from elixi_models.metrics.rollups import LIFETIME, RollupBook, add_measurement, empty_rollup, merge, percentile
+from elixi_models.metrics.rollups import LIFETIME, RollupBook, add_measurement, empty_rollup, merge, percentiles
+from elixi_models.records import Percentiles
 
 URL = "http://127.0.0.1:11434"
+DAY_S = 86_400
 
 
 def rolled(*measurements):
@@ -66,20 +68,31 @@ def test_merging_is_the_same_as_counting_together(call):
 
 
 def test_percentiles_of_merged_buckets_are_within_one_percent(call):
-    """The median and the 95th percentile of 2,000 times, counted in two roll-ups."""
+    """The median, the 95th and the 99th percentile of 2,000 times, counted in two roll-ups."""
     draw = random.Random(7)
     times = [draw.lognormvariate(0.5, 1.0) for _ in range(2_000)]
     halves = [rolled(*[call(duration_s=time) for time in half]) for half in (times[:900], times[900:])]
-    buckets = merge(halves)["buckets"]["latency_ms"]
+    found = percentiles(merge(halves)["buckets"]["latency_ms"])
 
-    for fraction in (0.5, 0.95):
-        truth = sorted(times)[int(fraction * 2_000) - 1] * 1000
-        assert percentile(buckets, fraction) == pytest.approx(truth, rel=0.0101)
+    for figure, rank in ((found.p50, 1_000), (found.p95, 1_900), (found.p99, 1_980)):
+        assert figure == pytest.approx(sorted(times)[rank - 1] * 1000, rel=0.0101)
 
 
 def test_there_is_no_percentile_of_nothing():
-    """An empty count has no median."""
-    assert percentile({}, 0.5) is None
+    """An empty count has no median, nor has one of zeros."""
+    assert percentiles({}) == percentiles({"7": 0}) == Percentiles()
+
+
+def test_percentiles_of_one_time_are_that_time():
+    """All three are the middle of its bucket, whether buckets are numbers or digits."""
+    assert percentiles({"0": 1}) == percentiles({0: 1}) == Percentiles(*[1.02**0.5] * 3)
+
+
+def test_percentiles_order_buckets_by_number():
+    """Bucket 9 is below bucket 10, also as digits, and -1 below both."""
+    found = percentiles({"10": 1, "9": 48, "-1": 51})
+
+    assert found == Percentiles(1.02**-0.5, 1.02**9.5, 1.02**9.5)
 
 
 def test_a_time_of_zero_has_a_bucket(call):
@@ -92,16 +105,16 @@ def test_a_rollup_that_lacks_fields_merges_as_nothing():
     assert merge([{"requests": 2}])["requests"] == 2
 
 
-def test_the_book_has_an_hour_and_a_whole_life_for_each_model(call):
-    """Ids name server, model, weights, hour and owner; the whole life stands under hour 0 and has no buckets."""
+def test_the_book_has_an_hour_a_day_and_a_whole_life_for_each_model(call):
+    """Ids name server, model, weights, scope and owner; a day stands negated, the whole life is 0 without buckets."""
     book = RollupBook(URL, "me")
-    book.add(call(created_at_s=7_205.0))
+    book.add(call(created_at_s=93_605.0))
 
     written = dict(book.changed())
 
-    assert list(written) == [f"{URL}|a:1b@w1|7200|me", f"{URL}|a:1b@w1|0|me"]
-    hour, life = written.values()
-    assert (hour["hour_s"], life["hour_s"]) == (7_200, LIFETIME)
+    assert list(written) == [f"{URL}|a:1b@w1|93600|me", f"{URL}|a:1b@w1|-86400|me", f"{URL}|a:1b@w1|0|me"]
+    hour, day, life = written.values()
+    assert (hour["hour_s"], day["hour_s"], life["hour_s"]) == (93_600, -86_400, LIFETIME)
     assert {name: hour[name] for name in ("model", "ollama_url", "weights_digest", "owner", "requests")} == {
         "model": "a:1b",
         "ollama_url": URL,
@@ -109,7 +122,7 @@ def test_the_book_has_an_hour_and_a_whole_life_for_each_model(call):
         "owner": "me",
         "requests": 1,
     }
-    assert "buckets" in hour
+    assert day["buckets"] == hour["buckets"] != {}
     assert "buckets" not in life
 
 
@@ -125,7 +138,7 @@ def test_what_was_written_comes_again_only_when_it_changed(call):
 
     book.add(call())
 
-    assert [rollup["requests"] for _, rollup in book.changed()] == [2, 2]
+    assert [rollup["requests"] for _, rollup in book.changed()] == [2, 2, 2]
 
 
 def test_an_hour_that_was_let_go_of_is_never_written_over(call, monkeypatch):
@@ -149,11 +162,23 @@ def test_an_hour_that_was_let_go_of_is_never_written_over(call, monkeypatch):
 def test_with_the_store_away_for_weeks_the_oldest_hours_are_given_up(call, monkeypatch):
     """At most so many unwritten hours wait in memory; the whole life stays."""
     monkeypatch.setattr(rollups, "_FEW_ROLLUPS", 2)
-    monkeypatch.setattr(rollups, "_MOST_HOURS", 5)
+    monkeypatch.setattr(rollups, "_MOST_OVER", 5)
     book = RollupBook(URL, "me")
     for hour in range(1, 21):
-        book.add(call(created_at_s=hour * 3_600.0))
+        book.add(call(created_at_s=DAY_S + hour * 3_600.0))
 
-    waiting = [rollup["hour_s"] // 3_600 for _, rollup in book.changed()]
+    waiting = [rollup["hour_s"] for _, rollup in book.changed()]
 
-    assert waiting == [0, 16, 17, 18, 19, 20]
+    assert waiting == [-DAY_S, LIFETIME, *(DAY_S + hour * 3_600 for hour in range(12, 21))]
+
+
+def test_a_day_is_kept_until_none_of_its_hours_can_change(call, monkeypatch):
+    """However many roll-ups there are: one that is let go of and opened again would write over what was stored."""
+    monkeypatch.setattr(rollups, "_FEW_ROLLUPS", 2)
+    book = RollupBook(URL, "me")
+    for hour in (0, 23, 26, 27):
+        book.add(call(created_at_s=DAY_S + hour * 3_600.0))
+        for rollup_id, _ in book.changed():
+            book.written(rollup_id)
+        kept = f"{URL}|a:1b@w1|-{DAY_S}|me" in book._rollups
+        assert kept == (hour < 27)

@@ -10,9 +10,9 @@ import pytest
 from elixi_models.errors import StoreUnavailable
 from elixi_models.inventory import InstalledModel
 from elixi_models.metrics import summaries as summaries_module
-from elixi_models.metrics.rollups import RollupBook
+from elixi_models.metrics.rollups import RollupBook, bucket_of
 from elixi_models.metrics.summaries import Summaries
-from elixi_models.records import ModelSummary
+from elixi_models.records import ModelSummary, Percentiles
 
 from .conftest import NOON_S, URL, AwayStore
 
@@ -46,7 +46,28 @@ def test_the_figures_of_a_model(summaries, call, clock):
         requests=3,
         total_requests=3,
         last_used_at_s=NOON_S + 5,
+        latency_percentiles=spread(2_000, 4_000, 4_000),
+        ttft_percentiles=spread(250, 750, 750),
     )
+
+
+def spread(*times_ms: float) -> Percentiles:
+    """Percentiles as they are known: the middle of the bucket of each."""
+    return Percentiles(*(1.02 ** (bucket_of(time_ms) + 0.5) for time_ms in times_ms))
+
+
+def test_percentiles_leave_with_the_calls_that_made_them(summaries, call, clock):
+    """After 24 hours a slow call is in no percentile any more; a failure never was."""
+    summaries.add(call(duration_s=50.0))
+    clock.now_s += DAY_S - 60
+    for duration_s in (1.0, 2.0):
+        summaries.add(call(duration_s=duration_s))
+    summaries.add(call(duration_s=9.0, outcome="timeout"))
+    assert summaries.summary(A).latency_percentiles == spread(2_000, 50_000, 50_000)
+
+    clock.now_s += 120
+    assert summaries.summary(A).latency_percentiles == spread(1_000, 2_000, 2_000)
+    assert summaries.summary(A).ttft_percentiles == Percentiles()
 
 
 def test_the_rate_is_none_until_64_gaps_were_seen(summaries, call):

@@ -363,7 +363,7 @@ def test_a_version_that_was_swept_away_is_not_free(store: Store) -> None:
     """Somebody who slept through five changes does not think that theirs was stored."""
     for version in range(1, 9):
         store.put_preference("k", version=version, value={"v": version}, now_s=1.0)
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     assert not store.put_preference("k", version=2, value={"v": "late"}, now_s=1.0)
     assert store.preference("k") == Preference("k", 8, {"v": 8}, 1.0)
 
@@ -399,12 +399,21 @@ def test_a_cached_value_is_replaced(store: Store) -> None:
 
 
 def test_the_sweep_removes_old_measurements_and_keeps_rollups(store: Store) -> None:
-    """Older than so many days; whatever else is kept longer stays."""
+    """Older than so many days; roll-ups, which are kept longer, stay."""
     store.add_measurements([measured("old", NOW_S - 2 * DAY_S - 1), measured("new", NOW_S - DAY_S)])
-    store.put_rollup("r", {"ollama_url": URL, "model": "m", "hour_s": 3600})
-    store.sweep(now_s=NOW_S, measurement_days=2)
+    store.put_rollup("r", {"ollama_url": URL, "model": "m", "hour_s": int(NOW_S - 3 * DAY_S)})
+    store.sweep(now_s=NOW_S, measurement_days=2, rollup_days=730)
     assert [m.id for m in store.measurements(ollama_url=URL, since_s=0)] == ["new"]
     assert len(store.rollups(ollama_url=URL)) == 1
+
+
+def test_the_sweep_removes_old_rollups_and_keeps_whole_lives(store: Store) -> None:
+    """Hours, and days (which stand negated), of more than so many days ago; the sums of a whole life stay."""
+    old, new = int(NOW_S - 5 * DAY_S) - 1, int(NOW_S - 5 * DAY_S) + 1
+    for hour_s in (old, new, -old, -new, 0):
+        store.put_rollup(f"r{hour_s}", {"ollama_url": URL, "model": "m", "hour_s": hour_s})
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=5)
+    assert [each["hour_s"] for each in store.rollups(ollama_url=URL, since_s=-NOW_S)] == [-new, 0, new]
 
 
 def test_the_sweep_keeps_the_newest_five_versions(store: Store) -> None:
@@ -412,7 +421,7 @@ def test_the_sweep_keeps_the_newest_five_versions(store: Store) -> None:
     for version in range(1, 8):
         store.put_preference("k", version=version, value={}, now_s=1.0)
     store.put_preference("l", version=1, value={"only": True}, now_s=1.0)
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     assert not any(store.put_preference("k", version=kept, value={}, now_s=1.0) for kept in (3, 4, 5, 6, 7))
     assert store.preference("l") == Preference("l", 1, {"only": True}, 1.0)
 
@@ -421,7 +430,7 @@ def test_the_sweep_keeps_the_newest_lease(store: Store) -> None:
     """Attempts go on from where they were, however many there have been."""
     for attempt in range(1, 13):
         assert store.take_lease("j", owner="a", now_s=100.0 * attempt, term_s=30.0) == attempt
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     assert store.lease("j") == Lease("j", 12, "a", 1230.0, False)
     assert store.renew_lease("j", attempt=12, owner="a", until_s=1240.0)
     assert store.take_lease("j", owner="b", now_s=1240.0, term_s=30.0) == 13
@@ -435,7 +444,7 @@ def test_the_sweep_keeps_200_jobs_of_a_kind_and_what_still_runs(store: Store) ->
     store.take_lease("j#1", owner="a", now_s=NOW_S, term_s=30.0)
     store.request_cancel("j#1", user=None, now_s=NOW_S)
     store.request_cancel("j#100", user=None, now_s=NOW_S)
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     left = [each["id"] for each in store.jobs("download", ollama_url="u", limit=500)]
     assert left == [f"j#{number}" for number in range(204, 4, -1)] + ["j#0"]
     assert store.lease("j#1") is None
@@ -449,7 +458,7 @@ def test_the_sweep_keeps_the_newest_usage_lines(store: Store, monkeypatch: pytes
     monkeypatch.setattr("elixi_models.store.sqlite.KEPT_USAGE_LINES", 3)
     monkeypatch.setattr("elixi_models.store.sweeping.KEPT_USAGE_LINES", 3)
     store.add_usage([used(f"u{n}", NOW_S + n) for n in range(5)])
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     assert [line.id for line in store.usage(ollama_url=URL)] == ["u4", "u3", "u2"]
 
 
@@ -457,14 +466,14 @@ def test_the_sweep_removes_expired_cache(store: Store, medium: Medium) -> None:
     """What has expired is gone even for a clock that is behind; the rest stays."""
     store.cache_put("old", 1, now_s=NOW_S, ttl_s=10.0)
     store.cache_put("new", 2, now_s=NOW_S, ttl_s=100.0)
-    store.sweep(now_s=NOW_S + 10, measurement_days=30)
+    store.sweep(now_s=NOW_S + 10, measurement_days=30, rollup_days=730)
     assert store.cache_get("old", now_s=NOW_S) is None
     assert store.cache_get("new", now_s=NOW_S) == 2
 
 
 def test_sweeping_nothing_is_no_error(store: Store) -> None:
     """An empty store has nothing to remove."""
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
 
 
 # Races

@@ -99,22 +99,22 @@ def test_a_server_that_refuses_indexes_serves_all_the_same(database: Any) -> Non
     refused = pymongo.errors.OperationFailure("not implemented", 238)
     store = MongoStore(Refusing(database, create_index=refused))
     store.add_measurements([Measurement("a", NOW_S - 86_400 * 3, "u", "m", "chat", "ok", 1.0)])
-    store.sweep(now_s=NOW_S, measurement_days=2)
+    store.sweep(now_s=NOW_S, measurement_days=2, rollup_days=730)
     assert store.measurements(ollama_url="u", since_s=0) == []
 
 
 def test_the_ttl_index_is_tried(store: MongoStore, database: Any) -> None:
     """On the date of a measurement, for as many days as the setting says."""
-    store.sweep(now_s=NOW_S, measurement_days=2)
+    store.sweep(now_s=NOW_S, measurement_days=2, rollup_days=730)
     index = database["model_measurements"].index_information()["elixi_models_ttl"]
     assert (index["key"], index["expireAfterSeconds"]) == ([("created_at", 1)], 2 * 86_400)
 
 
 def test_a_ttl_index_with_another_age_does_not_stay(store: MongoStore, database: Any) -> None:
     """It would delete too early; the next sweep makes the right one."""
-    store.sweep(now_s=NOW_S, measurement_days=2)
-    store.sweep(now_s=NOW_S, measurement_days=30)
-    store.sweep(now_s=NOW_S, measurement_days=30)
+    store.sweep(now_s=NOW_S, measurement_days=2, rollup_days=730)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
     index = database["model_measurements"].index_information()["elixi_models_ttl"]
     assert index["expireAfterSeconds"] == 30 * 86_400
 
@@ -160,7 +160,7 @@ def test_the_sweep_leaves_the_hosts_cache_alone(store: MongoStore, database: Any
     long_ago = datetime(2020, 1, 1)
     database["cache"].insert_one({"key": "news", "value": 1, "expires": long_ago, "created_at": long_ago})
     store.cache_put("old", 1, now_s=NOW_S, ttl_s=1.0)
-    store.sweep(now_s=NOW_S + 2, measurement_days=30)
+    store.sweep(now_s=NOW_S + 2, measurement_days=30, rollup_days=730)
     assert [document["key"] for document in database["cache"].find()] == ["news"]
 
 

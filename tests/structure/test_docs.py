@@ -27,7 +27,7 @@ DOCS = {path.name: path.read_text("utf-8") for path in (ROOT / "docs").glob("*.m
 README = (ROOT / "README.md").read_text("utf-8")
 API = DOCS["http-api.md"]
 #: Objects whose keys are data: tasks, scores, reasons.
-OPEN = {"details", "evidence", "terms", "report", "assignments", "task_suitability"}
+OPEN = {"details", "outcomes", "evidence", "terms", "report", "assignments", "task_suitability"}
 DEADLINE_S = 20.0
 
 
@@ -111,6 +111,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
         app = Flask("documented")
         extension = elixi_models.ElixiModels(app, settings=settings)
         try:
+            extension.service.chat("hello", model="llama3.2:1b")
             yield everything_done(app.test_client())
         finally:
             extension.close()
@@ -138,6 +139,7 @@ def everything_done(client: Any) -> dict[str, Any]:
     wait_for(lambda: ask("GET", "benchmark-status")["status"] not in ("queued", "running"))
     ask("POST", "unload-model", {"model_name": "qwen2.5:0.5b"})
     ask("POST", "delete-model", {"model_name": "phi"})
+    wait_for(lambda: ask("GET", "model-history?model_name=llama3.2:1b")["points"])
     for path in ("available-models", "model-status", "health", "downloads", "benchmarks", "task-assignments"):
         ask("GET", path)
     wait_for(lambda: len(ask("GET", "usage-history")["events"]) >= 4)

@@ -14,6 +14,7 @@ from elixi_models import create_blueprint
 from elixi_models.assignments import Assignments
 from elixi_models.catalogue.catalogue import CatalogueEntry
 from elixi_models.inventory import InstalledModel
+from elixi_models.metrics.history import HistoryPoint, ModelHistory, Span
 from elixi_models.records import (
     Activation,
     ActiveModel,
@@ -22,6 +23,7 @@ from elixi_models.records import (
     DownloadJob,
     Failure,
     ModelSummary,
+    Percentiles,
     Progress,
     ResourceSample,
     UsageEvent,
@@ -33,6 +35,21 @@ URL = "http://127.0.0.1:11434"
 NOW_S = 1_780_000_000.0
 MODEL = InstalledModel("neural-chat:latest", "m1", 4_109_865_159, parameter_size="7B", capabilities=("completion",))
 CARD = ModelCard(MODEL, "general", ModelSummary(tokens_per_second=45.3, latency_ms=220.0), None, True, True)
+HISTORY_POINT = HistoryPoint(
+    int(NOW_S) - 400,
+    3,
+    1,
+    1 / 3,
+    45.31,
+    220.04,
+    None,
+    Percentiles(200.0, 240.0, 240.0),
+    Percentiles(),
+    Percentiles(),
+    2_147_483_648,
+    {"ok": 2, "timeout": 1},
+    ("w1",),
+)
 ENTRY = CatalogueEntry("llama2", "Llama 2", "general", 5, "7B", 3_826_793_677, 4096, ("completion",), None, None, ())
 
 
@@ -82,6 +99,12 @@ class FakeService:
             "assignments": Assignments({"coding": "codellama:latest", "general": None}),
             "assign": Assignments({"coding": "codellama:latest", "general": None}),
             "recommend": Choice("codellama:latest", "coding", "given", "only_candidate"),
+            "model_history": ModelHistory(
+                Span("mistral:7b", "w1", "hour", int(NOW_S) - 400, int(NOW_S) + 3_200),
+                (HISTORY_POINT,),
+                HISTORY_POINT,
+                as_of_s=NOW_S,
+            ),
             "usage_history": [UsageEvent("u1", NOW_S, URL, "switch", "mistral:7b", "ok")],
             "install_path": None,
         }

@@ -202,6 +202,31 @@ def test_a_wrong_query_names_field_and_reason(client: FlaskClient, query: str, f
     assert refusal(client.get(f"/ai/usage-history?{query}")) == (400, "INVALID_REQUEST", field, reason)
 
 
+@pytest.mark.parametrize(
+    ("query", "field", "reason"),
+    [
+        ("", "model_name", "missing"),
+        ("model_name=", "model_name", "empty"),
+        ("model_name=m&from=yesterday", "from", "syntax"),
+        ("model_name=m&from=", "from", "syntax"),
+        ("model_name=m&to=2026-01-31T12:00:00", "to", "syntax"),
+        ("model_name=m&to=-5", "to", "syntax"),
+        ("model_name=m&from=nan", "from", "syntax"),
+        ("model_name=m&from=1e9", "from", "syntax"),
+        ("model_name=m&from=%D9%A3", "from", "syntax"),
+        ("model_name=m&from=1780000000000", "from", "range"),
+        ("model_name=m&from=9999999999999999999", "from", "syntax"),
+        ("model_name=m&from=1&from=2", "from", "duplicate"),
+        ("model_name=m&bucket=week", "bucket", "choice"),
+        ("model_name=m&bucket=", "bucket", "choice"),
+        ("model_name=m&bucket=" + "x" * 10_000, "bucket", "choice"),
+    ],
+)
+def test_a_wrong_range_names_field_and_reason(client: FlaskClient, query: str, field: str, reason: str) -> None:
+    """Nothing of a history is guessed at."""
+    assert refusal(client.get(f"/ai/model-history?{query}")) == (400, "INVALID_REQUEST", field, reason)
+
+
 def test_a_status_needs_its_model(client: FlaskClient) -> None:
     """download-status without a name cannot be answered."""
     assert refusal(client.get("/ai/download-status"))[2:] == ("model_name", "missing")
@@ -247,6 +272,6 @@ def test_the_checker_agrees_with_json_schema(schema: str, body: Any) -> None:
 
 def test_every_schema_is_a_json_schema() -> None:
     """The same dicts go into the API document."""
-    assert len(SCHEMAS) == 10
+    assert len(SCHEMAS) == 11
     for schema in SCHEMAS.values():
         jsonschema.Draft202012Validator.check_schema(schema)

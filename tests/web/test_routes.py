@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,18 @@ from flask.testing import FlaskClient
 
 from elixi_models.errors import ElixiModelsError, ModelNotInstalled, OllamaUnavailable
 from elixi_models.names import ModelName
+from elixi_models.records import BenchmarkJob
+from elixi_models.web.histories import texts_of
 from elixi_models.web.routes import ENDPOINTS
+
+from .conftest import NOW_S, URL
 
 GETS = [
     ("available-models", "available"),
     ("model-status", "status"),
     ("health", "health"),
     ("usage-history", "usage_history"),
+    ("model-history?model_name=mistral", "model_history"),
     ("downloads", "downloads"),
     ("download-status?model_name=llama2:7b", "download_status"),
     ("task-assignments", "assignments"),
@@ -68,6 +74,7 @@ def test_the_table_of_routes_is_the_design_s() -> None:
         ("GET", "benchmarks", "read"),
         ("GET", "benchmark-status", "read"),
         ("GET", "usage-history", "read"),
+        ("GET", "model-history", "read"),
         ("GET", "task-assignments", "read"),
         ("GET", "health", "read"),
         ("POST", "recommend-model", "read"),
@@ -158,6 +165,105 @@ def test_history_takes_its_page(client: FlaskClient, service: Any) -> None:
 
     assert service.calls == [
         ("usage_history", (), {"limit": 5, "before_s": 1_780_000_000.0, "model": ModelName.parse("mistral")})
+    ]
+
+
+def test_a_model_s_history_takes_its_range(client: FlaskClient, service: Any) -> None:
+    """Times in ISO 8601 or in seconds since 1970; what is not given is None."""
+    client.get("/ai/model-history?model_name=mistral:7b&from=2026-05-28T20:26:40Z&to=1780003600.5&bucket=day")
+    client.get("/ai/model-history?model_name=mistral:7b")
+
+    assert [(arguments, options) for _, arguments, options in service.calls] == [
+        ((ModelName.parse("mistral:7b"),), {"from_s": 1_780_000_000.0, "to_s": 1_780_003_600.5, "bucket": "day"}),
+        ((ModelName.parse("mistral:7b"),), {"from_s": None, "to_s": None, "bucket": None}),
+    ]
+
+
+def test_a_model_s_history_is_points_and_their_total(client: FlaskClient) -> None:
+    """Figures as everywhere; unknown is null, the time of a point is its beginning."""
+    data = client.get("/ai/model-history?model_name=mistral:7b").json["data"]
+
+    unknown = {"p50": None, "p95": None, "p99": None}
+    point = {
+        "requests": 3,
+        "failures": 1,
+        "error_rate": 0.3333,
+        "outcomes": {"ok": 2, "timeout": 1},
+        "tokens_per_second": 45.3,
+        "avg_latency_ms": 220.0,
+        "time_to_first_token_ms": None,
+        "percentiles": {
+            "latency_ms": {"p50": 200.0, "p95": 240.0, "p99": 240.0},
+            "time_to_first_token_ms": unknown,
+            "ms_per_token": unknown,
+        },
+        "memory_mb": 2048,
+        "memory_efficiency": {
+            "gb_per_1000_tokens_per_second": 47.395,
+            "quality_per_gib": None,
+            "footprint_per_file_byte": None,
+        },
+        "weights_digests": ["w1"],
+    }
+    assert data == {
+        "model_name": "mistral:7b",
+        "bucket": "hour",
+        "from": "2026-05-28T20:20:00Z",
+        "to": "2026-05-28T21:20:00Z",
+        "shortened": False,
+        "points": [{"at": "2026-05-28T20:20:00Z", **point}],
+        "total": point,
+        "benchmarks": [],
+        "as_of": "2026-05-28T20:26:40Z",
+        "pending": False,
+    }
+
+
+def test_a_later_look_at_the_same_history_is_no_news(client: FlaskClient, service: Any) -> None:
+    """304; unless the store did not answer, then its age is what there is to tell."""
+    history = service.answers["model_history"]
+    path = "/ai/model-history?model_name=mistral:7b"
+    tag = client.get(path).headers["ETag"]
+    service.answers["model_history"] = replace(history, as_of_s=NOW_S + 60)
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+    service.answers["model_history"] = replace(history, pending=True)
+    pending = client.get(path, headers={"If-None-Match": tag})
+    assert (pending.status_code, pending.json["data"]["pending"]) == (200, True)
+
+
+def test_a_history_that_changed_is_never_told_from_an_older_text(client: FlaskClient, service: Any) -> None:
+    """However many others were asked for meanwhile; texts that are kept are bounded."""
+    history = service.answers["model_history"]
+    for number in range(40):
+        span = replace(history.span, model=f"m{number}:1b")
+        service.answers["model_history"] = replace(history, span=span)
+        assert client.get("/ai/model-history?model_name=m").json["data"]["model_name"] == f"m{number}:1b"
+    service.answers["model_history"] = replace(history, points=())
+    assert client.get("/ai/model-history?model_name=m").json["data"]["points"] == []
+
+    assert len(texts_of(service)._kept) == 32
+
+
+def test_a_history_tells_of_its_benchmarks(client: FlaskClient, service: Any) -> None:
+    """When they ended and how they scored; a model without calls has no total."""
+    scores = {"general_purpose": 60.0}
+    job = BenchmarkJob(
+        "b", URL, "m:1b", "quick", "ok", NOW_S, NOW_S, finished_at_s=NOW_S, report={"benchmarks": scores}
+    )
+    history = service.answers["model_history"]
+    service.answers["model_history"] = replace(history, points=(), total=None, benchmarks=(job,))
+    data = client.get("/ai/model-history?model_name=m:1b").json["data"]
+
+    assert (data["points"], data["total"]) == ([], None)
+    assert data["benchmarks"] == [
+        {
+            "at": "2026-05-28T20:26:40Z",
+            "suite": "quick",
+            "status": "ok",
+            "benchmarks": scores,
+            "task_suitability": None,
+        }
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ... import shapes
 from .. import payloads
 from ..endpoint import Call, Endpoint
+from ..histories import texts_of
 from ..responses import Answer, ok
 
 
@@ -26,8 +27,18 @@ def usage_history(call: Call) -> Answer:
     return ok(shapes.usage(events))
 
 
+def model_history(call: Call) -> Answer:
+    """A model over time, by the hour or the day; from roll-ups, also for one that is gone."""
+    fields = call.fields
+    told = call.service.model_history(
+        fields["model_name"], from_s=fields["from"], to_s=fields["to"], bucket=fields["bucket"]
+    )
+    return texts_of(call.service).answer(told)
+
+
 ENDPOINTS = (
     Endpoint("model-status", "GET", "read", model_status),
     Endpoint("health", "GET", "read", health),
     Endpoint("usage-history", "GET", "read", usage_history, payloads.HISTORY),
+    Endpoint("model-history", "GET", "read", model_history, payloads.MODEL_HISTORY),
 )
