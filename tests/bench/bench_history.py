@@ -158,7 +158,7 @@ def costs(client: FlaskClient, service: ModelService) -> dict[str, float]:
 def test_views_with_a_million_measurements(ollama: OllamaEmulator, folders: dict[str, Path], report: Report) -> None:
     """Status and the history of 24 hours stay within twice what they cost with an empty store.
 
-    Where a history is read anew, every two seconds at most, there are 25 points to make instead of none. What that costs
+    Where a history is read anew, every two seconds at most, there are 25 points to make instead of none. That cost
     follows the number of buckets, not of measurements: beside it stands a store of ten thousand.
     """
     found = {}

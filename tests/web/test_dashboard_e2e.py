@@ -16,7 +16,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from elixi_models import create_blueprint
 from elixi_models.inventory import InstalledModel
+from elixi_models.metrics.history import ModelHistory, Span
 from elixi_models.testing import OllamaEmulator
+
+from .conftest import HISTORY_POINT, NOW_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -252,6 +255,53 @@ def test_a_typo_is_told_in_words(page: Page) -> None:
     page.browser.find_element("id", "pull-name").send_keys("no-such-model\n")
 
     page.until(lambda: "no-such-model" in page.text("#toasts") + page.text("#jobs"))
+
+
+def a_day(service: Any, figures: dict[int, tuple[float | None, float | None]]) -> None:
+    """Has the fake service tell of these hours: speed and response time."""
+    start_s = int(NOW_S) // 3_600 * 3_600
+    service.answers["model_history"] = ModelHistory(
+        Span("neural-chat:latest", "w1", "hour", start_s, start_s + 25 * 3_600),
+        tuple(
+            replace(HISTORY_POINT, start_s=start_s + hour * 3_600, tokens_per_second=speed, latency_ms=latency_ms)
+            for hour, (speed, latency_ms) in figures.items()
+        ),
+        as_of_s=NOW_S,
+    )
+
+
+def test_a_day_of_speed_and_response_is_a_line_each(over: Callable[[Any], Page], service: Any) -> None:
+    """Lines break where nobody asked, an hour alone is a dot, and words say the same to those who see no picture."""
+    a_day(service, {0: (40.0, 900.0), 1: (44.0, 1_500.0), 2: (42.0, 800.0), 5: (50.0, None), 24: (45.5, 700.0)})
+    page = over(service)
+    page.until(lambda: len(page.texts(".trend")) == 2)
+
+    assert page.texts(".trend figcaption") == [
+        "Speed, 24 h\n40.0 tokens/s to 50.0 tokens/s",
+        "Response, 24 h\n700 ms to 1.5 s",
+    ]
+    speed, response = page.browser.find_elements("css selector", ".trend svg")
+    assert speed.get_attribute("role") == "img"
+    assert speed.get_attribute("aria-label") == (
+        "Speed by the hour over 24 hours: 40.0 tokens/s to 50.0 tokens/s, last 45.5 tokens/s"
+    )
+    lines = [line.get_attribute("points").split() for line in speed.find_elements("css selector", "polyline")]
+    assert [len(line) for line in lines] == [3, 2, 2]
+    assert lines[0][0] == "3.0,33.0"
+    assert lines[1] == ["51.8,3.0"] * 2
+    assert lines[2][0].startswith("237.0,")
+    assert len(response.find_elements("css selector", "polyline")) == 2
+    assert page.complaints() == []
+
+
+def test_a_day_without_calls_has_no_picture(over: Callable[[Any], Page], service: Any) -> None:
+    """One hour alone has none either: there is nothing to compare it with."""
+    a_day(service, {3: (40.0, 900.0)})
+    page = over(service)
+    page.until(lambda: page.text("#active-name") == "neural-chat")
+    page.until(lambda: any(verb == "model_history" for verb, *_ in service.calls))
+
+    assert page.script("return document.getElementById('trends').hidden") is True
 
 
 def test_deleting_asks_first(page: Page) -> None:

@@ -7,6 +7,9 @@ const POLL_SLOWEST_MS = 30000;
 const PAGE_ROWS = 40;
 const RECENT_MS = 10 * 60 * 1000;
 const TOAST_MS = 6000;
+const HISTORY_MS = 30000;
+const HOUR_MS = 3600000;
+const TREND = { width: 240, height: 36, edge: 3 };
 
 const LIVE = new Set(["queued", "downloading", "verifying", "running"]);
 const STATES = {
@@ -31,8 +34,10 @@ const JOB_WORDS = {
 const TASKS = { general: "General", coding: "Coding", analysis: "Analysis", creative: "Creative", fast: "Fast" };
 
 const $ = (id) => document.getElementById(id);
-const known = { status: null, models: null, downloads: null, benchmarks: null, tasks: null };
-const ui = { tab: "installed", query: "", rows: PAGE_ROWS, failures: 0, busy: new Set(), skew_ms: 0, timer: 0 };
+// The name space of the picture that is on the page: the script itself names no address.
+const SVG = document.querySelector("svg").namespaceURI;
+const known = { status: null, models: null, downloads: null, benchmarks: null, tasks: null, history: null };
+const ui = { tab: "installed", query: "", rows: PAGE_ROWS, failures: 0, busy: new Set(), skew_ms: 0, timer: 0, history: {} };
 
 // Making elements
 
@@ -135,9 +140,9 @@ async function send(path, options = {}) {
 
 const tags = {};
 
-async function read(name, path) {
+async function read(name, path, query = "") {
   const headers = tags[name] ? { "If-None-Match": tags[name] } : {};
-  const answer = await send(path, { headers });
+  const answer = await send(path + query, { headers });
   if (answer.unchanged) return;
   tags[name] = answer.tag;
   known[name] = answer.body.data;
@@ -171,6 +176,7 @@ async function poll() {
     await read("benchmarks", "benchmarks");
     await read("tasks", "task-assignments");
     await readModels();
+    await readHistory();
     ui.failures = 0;
     ui.refusal = null;
   } catch (error) {
@@ -193,6 +199,18 @@ async function readModels() {
   }
 }
 
+async function readHistory() {
+  const model = known.status.current_model;
+  const { model: before, at } = ui.history;
+  if (model === before && Date.now() - at < (known.history?.pending ? POLL_MS : HISTORY_MS)) return;
+  if (model !== before) {
+    known.history = null;
+    delete tags.history;
+  }
+  ui.history = { model, at: Date.now() };
+  if (model) await read("history", "model-history", `?model_name=${encodeURIComponent(model)}&bucket=hour`);
+}
+
 function pause() {
   if (ui.failures) return Math.min(POLL_MS * 2 ** (ui.failures - 1), POLL_SLOWEST_MS);
   return liveDownloads().length ? POLL_DOWNLOADING_MS : POLL_MS;
@@ -205,6 +223,7 @@ const liveDownloads = () => (known.downloads?.downloads || []).filter((job) => L
 function render() {
   renderServer();
   renderActive();
+  renderTrends();
   renderJobs();
   renderTasks();
   renderModels();
@@ -291,6 +310,66 @@ function renderFigures(figures) {
       cell.title = value ? "" : "Not measured yet";
     },
   );
+}
+
+// The last 24 hours: a line where hours follow each other, a dot where one stands alone
+
+function renderTrends() {
+  const history = known.history;
+  const trends = history
+    ? [
+        trend("Speed", history, (point) => point.tokens_per_second, (value) => `${value.toFixed(1)} tokens/s`),
+        trend("Response", history, (point) => point.avg_latency_ms, (value) => duration(value).join(" ")),
+      ].filter((each) => each.values.length > 1)
+    : [];
+  $("trends").hidden = !trends.length;
+  reconcile($("trends"), trends, (each) => each.name, createTrend, updateTrend);
+}
+
+function trend(name, history, figureOf, words) {
+  const start = Date.parse(history.from);
+  const values = history.points
+    .map((point) => ({ hour: (Date.parse(point.at) - start) / HOUR_MS, value: figureOf(point) }))
+    .filter(({ value }) => !unknown(value));
+  return { name, values, words, hours: Math.max(1, (Date.parse(history.to) - start) / HOUR_MS - 1) };
+}
+
+function draw(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+function createTrend(each) {
+  const box = { viewBox: `0 0 ${TREND.width} ${TREND.height}`, preserveAspectRatio: "none", role: "img" };
+  return make("figure", { class: "trend" }, make("figcaption", {}, make("span", { text: `${each.name}, 24 h` }), make("span")), draw("svg", box));
+}
+
+function updateTrend(element, { name, values, words, hours }) {
+  const drawn = JSON.stringify([values, hours]);
+  if (element.dataset.drawn === drawn) return;
+  element.dataset.drawn = drawn;
+  const figures = values.map(({ value }) => value);
+  const [least, most] = [Math.min(...figures), Math.max(...figures)];
+  const range = `${words(least)} to ${words(most)}`;
+  const svg = element.lastChild;
+  setText(element.firstChild.lastChild, range);
+  svg.setAttribute("aria-label", `${name} by the hour over 24 hours: ${range}, last ${words(figures.at(-1))}`);
+  const inner = (size) => size - 2 * TREND.edge;
+  const x = (hour) => TREND.edge + (hour / hours) * inner(TREND.width);
+  const y = (value) => TREND.edge + (most > least ? (most - value) / (most - least) : 0.5) * inner(TREND.height);
+  svg.replaceChildren(...runs(values).map((run) => draw("polyline", { points: run.map(({ hour, value }) => `${x(hour).toFixed(1)},${y(value).toFixed(1)}`).join(" ") })));
+}
+
+function runs(values) {
+  const found = [];
+  for (const value of values) {
+    const run = found.at(-1);
+    if (run && value.hour - run.at(-1).hour <= 1) run.push(value);
+    else found.push([value]);
+  }
+  // A line of no length is drawn as its round end: a dot.
+  return found.map((run) => (run.length > 1 ? run : [run[0], run[0]]));
 }
 
 // Activity
