@@ -60,11 +60,11 @@ def day_scope(at_s: float) -> int:
 
 def percentiles(buckets: Mapping[Any, int]) -> Percentiles:
     """The percentiles of counted times: bucket, as a whole number or its digits, to how many lie in it."""
-    order = sorted(map(int, buckets))
-    seen = list(accumulate(buckets[index] for index in sorted(buckets, key=int)))
+    counted = sorted((int(index), count) for index, count in buckets.items())
+    seen = list(accumulate(count for _, count in counted))
     if not seen or not seen[-1]:
         return Percentiles()
-    p50, p95, p99 = (_GROWTH ** (order[bisect_left(seen, part * seen[-1])] + 0.5) for part in (0.5, 0.95, 0.99))
+    p50, p95, p99 = (_GROWTH ** (counted[bisect_left(seen, part * seen[-1])][0] + 0.5) for part in (0.5, 0.95, 0.99))
     return Percentiles(p50, p95, p99)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+import statistics
 import threading
 import time
 from collections import Counter
@@ -37,7 +38,17 @@ MILLION = 1_000_000
 DAYS = 30
 MODELS = [f"llama3.2:{size}b" for size in (1, 3)]
 PATIENCE_S = 60.0
-Report = Callable[..., None]
+Row = Callable[..., None]
+
+
+def median_us(action: Callable[[], object], *, times: int) -> float:
+    """The median time of an action."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter_ns()
+        action()
+        taken.append(time.perf_counter_ns() - began)
+    return statistics.median(taken) / 1000
 
 
 def call(draw: random.Random, number: int, url: str, at_s: float) -> Measurement:
@@ -140,7 +151,7 @@ def folders(ollama: OllamaEmulator, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def costs(client: FlaskClient, service: ModelService) -> dict[str, float]:
-    """Median µs of the views; a history once from memory and once read anew from the store each time."""
+    """Median µs of the views; a history from memory, and one that is read anew from the store each time."""
     path = f"/ai/model-history?model_name={MODELS[0]}"
 
     def read_anew() -> None:
@@ -155,11 +166,11 @@ def costs(client: FlaskClient, service: ModelService) -> dict[str, float]:
     }
 
 
-def test_views_with_a_million_measurements(ollama: OllamaEmulator, folders: dict[str, Path], report: Report) -> None:
-    """Status and the history of 24 hours stay within twice what they cost with an empty store.
+def test_views_with_a_million_measurements(ollama: OllamaEmulator, folders: dict[str, Path], row: Row) -> None:
+    """Status and the history of 24 hours against the same with an empty store.
 
     Where a history is read anew, every two seconds at most, there are 25 points to make instead of none. That cost
-    follows the number of buckets, not of measurements: beside it stands a store of ten thousand.
+    follows the number of buckets, not of measurements: it stands beside a store of ten thousand.
     """
     found = {}
     for name, folder in folders.items():
@@ -167,61 +178,58 @@ def test_views_with_a_million_measurements(ollama: OllamaEmulator, folders: dict
             found[name] = costs(client, service)
     empty, small, full = found["empty"], found["small"], found["full"]
     for view in ("model-status", "model-history"):
-        report(f"{view}: {full[view]:.0f} µs, empty store {empty[view]:.0f} µs", full[view] / empty[view], "x", 2.0)
-    report("model-history read anew, ten thousand measurements", small["read anew"] / 1000, "ms")
-    report("model-history read anew, a million", full["read anew"] / 1000, "ms", 50.0)
+        row(f"GET {view}, a million measurements over none", "us", empty[view], full[view], "2 x")
+    row("model-history read anew, a million over ten thousand", "us", small["read anew"], full["read anew"], "")
 
 
-def test_a_start_over_a_million_measurements(folders: dict[str, Path], ollama: OllamaEmulator, report: Report) -> None:
+def test_a_start_over_a_million_measurements(folders: dict[str, Path], ollama: OllamaEmulator, row: Row) -> None:
     """What the follower's thread reads at the start: the newest 10,000 calls of 24 hours, and the totals."""
     store = SqliteStore(folders["full"] / FILE_NAME)
     summaries = Summaries(ollama.url)
     began = time.perf_counter()
     summaries.load(store)
-    report("first load", time.perf_counter() - began, "s", 2.0)
-    report("a look for what others added", median_us(lambda: summaries.load(store), times=50) / 1000, "ms", 20.0)
+    row("first load of the figures, a million measurements", "s", None, time.perf_counter() - began, "")
+    row("a look for what others added", "us", None, median_us(lambda: summaries.load(store), times=50), "")
     store.close()
 
 
-def test_a_year_of_days_of_many_processes(tmp_path: Path, report: Report) -> None:
+def test_a_year_of_days_of_many_processes(tmp_path: Path, row: Row) -> None:
     """The worst that can be asked: 366 days, 10 models, 4 processes a day; on the follower's thread."""
     settings = Settings(ollama_url="http://127.0.0.1:11434")
-    url, draw = settings.ollama_url, random.Random(4)
-    path = tmp_path / FILE_NAME
-    store = SqliteStore(path)
+    store = SqliteStore(tmp_path / FILE_NAME)
     store.ping()
-    book = RollupBook(url, "x")
-    for number in range(400):
-        book.add(call(draw, number, url, 1_799_971_200.0 + number % 1_000))
-    day = next(rollup for _, rollup in book.changed() if rollup["hour_s"] < 0)
-    now_s = time.time()
-    rows = [
-        (
-            f"{back}|{model}|{owner}",
-            url,
-            hour_s := -(int(now_s) // 86_400 - back) * 86_400,
-            json.dumps({**day, "hour_s": hour_s, "model": f"m{model}:1b", "weights_digest": f"w{model}"}),
-        )
-        for back in range(366)
-        for model in range(10)
-        for owner in range(4)
-    ]
-    connection = sqlite3.connect(path)
+    rows = year_of_days(settings.ollama_url)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
     with connection:
         connection.executemany("INSERT INTO rollups VALUES (?, ?, ?, ?)", rows)
     connection.close()
     archive = HistoryArchive(follower=StoreFollower(store, settings), settings=settings)
-    span = span_of("m1:1b", "w1", from_s=0.0, to_s=None, bucket="day", now_s=now_s)
+    span = span_of("m1:1b", "w1", from_s=0.0, to_s=None, bucket="day", now_s=time.time())
     began = time.perf_counter()
     history = archive._read(store, span)
     took_s = time.perf_counter() - began
     assert len(history.points) == 366
-    report(f"{len(rows)} sums of a day, {len(rows[0][3])} bytes each", took_s, "s", 3.0)
+    row(f"history of a year from {len(rows)} sums of {len(rows[0][3])} bytes", "s", None, took_s, "")
     store.close()
 
 
-def test_recording_a_call(tmp_path: Path, report: Report) -> None:
-    """On the caller's thread, while the follower's thread writes: at most 20 µs."""
+def year_of_days(url: str) -> list[tuple[str, str, int, str]]:
+    """Rows of the table of roll-ups, each as full as 400 calls of a day make it."""
+    draw, book, today = random.Random(4), RollupBook(url, "x"), int(time.time()) // 86_400
+    for number in range(400):
+        book.add(call(draw, number, url, 1_799_971_200.0 + number))
+    day = next(rollup for _, rollup in book.changed() if rollup["hour_s"] < 0)
+    rows = []
+    for back in range(366):
+        for model in range(10):
+            hour_s = -(today - back) * 86_400
+            body = json.dumps({**day, "hour_s": hour_s, "model": f"m{model}:1b", "weights_digest": f"w{model}"})
+            rows += [(f"{back}|{model}|{owner}", url, hour_s, body) for owner in range(4)]
+    return rows
+
+
+def test_recording_a_call(tmp_path: Path, row: Row) -> None:
+    """On the caller's thread, while the follower's thread writes."""
     settings = Settings(ollama_url="http://127.0.0.1:11434")
     store = SqliteStore(tmp_path / FILE_NAME)
     follower = StoreFollower(store, settings)
@@ -230,53 +238,61 @@ def test_recording_a_call(tmp_path: Path, report: Report) -> None:
     recorder = MetricsRecorder(
         follower=follower, settings=settings, owner="bench", summaries=summaries, machine=machine
     )
-    draw = random.Random(4)
+    draw, pause = random.Random(4), threading.Event()
     calls = iter([call(draw, number, settings.ollama_url, time.time()) for number in range(20_000)])
-    pace = threading.Event()
 
     def record() -> None:
         recorder.record(next(calls))
 
-    report("recording, one after the other", median_us(record, times=15_000), "µs", 20.0)
-    taken = []
+    row("recording a call, one after the other", "us", None, median_us(record, times=15_000), "20 us")
+    # Caches are cold and the processor idles before each: beside it stands what an empty call costs then.
+    idle, taken = [], []
     for _ in range(500):
-        pace.wait(0.002)
+        pause.wait(0.002)
+        idle.append(median_us(time.time, times=1))
+        pause.wait(0.002)
         taken.append(median_us(record, times=1))
-    # Cold caches and a clock that idles: told, not judged.
-    report("recording, after a pause of 2 ms each", sorted(taken)[250], "µs")
+    row("recording a call, 2 ms apart", "us", statistics.median(idle), statistics.median(taken), "20 us")
     follower.close()
     store.close()
 
 
-def test_round_trips_and_the_cache(ollama: OllamaEmulator, tmp_path: Path, report: Report) -> None:
+def test_round_trips_and_the_cache(ollama: OllamaEmulator, tmp_path: Path, row: Row) -> None:
     """No view asks the store on its own thread; a second service finds every figure of the first in the 24 h cache."""
-    with running(ollama, tmp_path) as (client, service, _):
+    pause = threading.Event()
+    with running(ollama, tmp_path) as (_, service, _):
         for model in MODELS:
             service.chat("Tell me a story", model=model)
         service.parts.observer.refresh(PATIENCE_S)
     with running(ollama, tmp_path) as (client, service, counting):
+        cache = service.parts.cache
         for model in MODELS:
-            service.parts.cache.figures(model)
-        threading.Event().wait(1.5)
-        hits = sum(service.parts.cache.figures(model) is not None for model in MODELS)
-        report("24 h cache, misses after a restart", 100 * (1 - hits / len(MODELS)), "%", 0.0)
-        before, began = counting.trips.copy(), time.perf_counter()
-        asked, reads = 0, 0
-        while time.perf_counter() - began < 10:
-            for path in ("model-status", "available-models", "usage-history", f"model-history?model_name={MODELS[0]}"):
-                client.get(f"/ai/{path}")
-                asked += 1
-        trips = counting.trips - before
-        reads = sum(count for (_, verb), count in trips.items() if verb == "rollups")
+            cache.figures(model)
+        pause.wait(1.5)
+        hits = sum(cache.figures(model) is not None for model in MODELS)
+        row("24 h cache after a restart, hits", "%", None, 100 * hits / len(MODELS), "100 %")
+        asked, trips = polled(client, counting, seconds=10.0)
         own = sum(count for (thread, _), count in trips.items() if thread != "elixi-models-store")
-        report("round trips on the threads of views, per request", own / asked, "", 0.0)
-        report(f"round trips of the follower, per request of {asked}", sum(trips.values()) / asked, "", None)
-        report("round trips of the follower, per second", sum(trips.values()) / 10, "/s", 10.0)
-        report("history, answered without the store", 100 * (1 - reads / (asked / 4)), "%", None)
-        trips_before = counting.trips.copy()
+        reads = sum(count for (_, verb), count in trips.items() if verb == "rollups")
+        row("round trips on the threads of views, per request", "", None, own / asked, "0")
+        row(f"round trips of the follower, per request of {asked}", "", None, sum(trips.values()) / asked, "")
+        row("round trips of the follower, per second", "", None, sum(trips.values()) / 10, "")
+        row("histories answered from memory", "%", None, 100 * (1 - 4 * reads / asked), "")
+        before = counting.trips.copy()
         for _ in range(20):
             service.chat("Tell me a story", model=MODELS[0])
-        threading.Event().wait(1.0)
-        writes = counting.trips - trips_before
-        count = sum(made for (_, verb), made in writes.items() if verb in ("add_measurements", "put_rollup"))
-        report("round trips for writing, per chat", count / 20, "", 4.0)
+        pause.wait(1.0)
+        writes = [
+            made for (_, verb), made in (counting.trips - before).items() if verb in ("add_measurements", "put_rollup")
+        ]
+        row("round trips for writing, per chat", "", None, sum(writes) / 20, "")
+
+
+def polled(client: FlaskClient, counting: CountingStore, *, seconds: float) -> tuple[int, Counter[tuple[str, str]]]:
+    """How many requests were made in that time, a quarter of them for a history, and the round trips meanwhile."""
+    before, until, asked = counting.trips.copy(), time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        for path in ("model-status", "available-models", "usage-history", f"model-history?model_name={MODELS[0]}"):
+            client.get(f"/ai/{path}")
+            asked += 1
+    return asked, counting.trips - before
