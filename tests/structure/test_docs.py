@@ -111,7 +111,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
         app = Flask("documented")
         extension = elixi_models.ElixiModels(app, settings=settings)
         try:
-            extension.service.chat("hello", model="llama3.2:1b")
+            wait_for(lambda: extension.service.chat("hello", model="llama3.2:1b").text)
             yield everything_done(app.test_client())
         finally:
             extension.close()
