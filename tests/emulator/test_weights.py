@@ -1,4 +1,5 @@
 """The engine with a child process: against a scripted llama.cpp, and (marked `model`) against a real one."""
+
 from __future__ import annotations
 
 import contextlib
@@ -32,7 +33,7 @@ NEVER = threading.Event()
 PATIENCE_S = 20.0
 
 # What stands in for `xllamacpp` in the child. The model file is its script; what it sees it tells a socket of the test.
-FAKE = '''
+FAKE = """
 import http.server, json, os, socket, sys, threading, types
 
 class CommonParams:
@@ -101,7 +102,7 @@ class Server:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.listening_address = "http://127.0.0.1:%d" % server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-'''
+"""
 
 
 def delta(**parts: object) -> dict[str, object]:
@@ -207,6 +208,7 @@ def answer(engine: RealEngine, request: Ask) -> tuple[str, Piece]:
 
 def soon(event: threading.Event, then: Callable[[], object]) -> threading.Thread:
     """Do something in another thread, then set the event."""
+
     def run() -> None:
         then()
         event.set()
@@ -233,8 +235,14 @@ class TestLoad:
         assert isinstance(key, list)
         assert len(key[0]) >= 32
         assert started == {
-            "what": "started", "path": started["path"], "backtrace": "1", "n_ctx": 2048, "n_parallel": 1,
-            "n_batch": 512, "verbosity": 1, "cors_origins": "http://127.0.0.1",
+            "what": "started",
+            "path": started["path"],
+            "backtrace": "1",
+            "n_ctx": 2048,
+            "n_parallel": 1,
+            "n_batch": 512,
+            "verbosity": 1,
+            "cors_origins": "http://127.0.0.1",
         }
 
     def test_abort_ends_a_load_and_its_child(self, stage: Stage, scratch: pathlib.Path) -> None:
@@ -321,6 +329,7 @@ class TestLoad:
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Without links the model is loaded from where it is."""
+
         def refuse(*_: object) -> None:
             raise OSError("a privilege is not held")
 
@@ -415,7 +424,8 @@ class TestGenerate:
         assert isinstance(asked["body"], dict)
         assert (asked["path"], asked["key"]) == ("/v1/chat/completions", f"Bearer {key[0]}")
         assert asked["body"]["messages"] == [
-            {"role": "system", "content": "Be brief."}, {"role": "user", "content": ""}
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": ""},
         ]
 
     def test_prompt_is_a_message_of_the_user(self, stage: Stage) -> None:
@@ -427,7 +437,12 @@ class TestGenerate:
         body = _sent(stage, ask())
         del body["messages"], body["stream"], body["stream_options"]
         assert body == {
-            "max_tokens": 2048, "temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.0
+            "max_tokens": 2048,
+            "temperature": 0.8,
+            "top_k": 40,
+            "top_p": 0.9,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
         }
 
     @pytest.mark.parametrize(("asked", "sent"), [(-1, 2048), (-2, 2048), (0, 0), (5, 5), (99_999, 2048)])
@@ -438,7 +453,13 @@ class TestGenerate:
     def test_options_are_passed_on(self, stage: Stage) -> None:
         """What llama.cpp knows by the same name it gets; None and the unknown are left out."""
         given: dict[str, Any] = {
-            "temperature": 0, "seed": 7, "top_k": 1, "top_p": 0.5, "min_p": 0.1, "repeat_penalty": 1.2, "stop": ["\n"],
+            "temperature": 0,
+            "seed": 7,
+            "top_k": 1,
+            "top_p": 0.5,
+            "min_p": 0.1,
+            "repeat_penalty": 1.2,
+            "stop": ["\n"],
         }
         body = _sent(stage, ask(**given, presence_penalty=None, num_thread=2))
         assert {name: body.get(name) for name in given} == given
@@ -469,7 +490,9 @@ class TestGenerate:
         assert answer(engine, Ask(chat, None, {}, None))[0] == "Hello"
         bodies = [stage.hear("asked")["body"] for _ in range(3)]
         assert [[m["content"] for m in body["messages"]] for body in bodies if isinstance(body, dict)] == [
-            ["system0", "user1", "assistant2", "user3"], ["system0", "assistant2", "user3"], ["system0", "user3"]
+            ["system0", "user1", "assistant2", "user3"],
+            ["system0", "assistant2", "user3"],
+            ["system0", "user3"],
         ]
 
     def test_single_message_that_does_not_fit_fails(self, stage: Stage) -> None:
@@ -614,7 +637,10 @@ class TestRunner:
         return seen
 
     def test_says_where_it_is_and_ends_with_its_stdin(
-        self, exits: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        self,
+        exits: list[object],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
         tmp_path: pathlib.Path,
     ) -> None:
         """Interrupts are ignored first; at the end the folder is gone and no destructor ran."""
@@ -627,6 +653,7 @@ class TestRunner:
 
     def test_failed_load_is_its_exit(self, exits: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
         """It leaves with 1; the reason is on stderr already."""
+
         def fail(params: object) -> None:
             raise RuntimeError
 
