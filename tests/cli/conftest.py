@@ -22,6 +22,7 @@ import elixi_models
 
 _START_S = 60.0
 _END_S = 15.0
+_ANSWER_S = 90.0
 
 
 class Running:
@@ -62,7 +63,7 @@ class Running:
         """Status and JSON of a GET, or of a POST with a body."""
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=30) as answer:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=_ANSWER_S) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -196,7 +196,7 @@ def test_an_unknown_version_is_refused_with_those_there_are() -> None:
 @posix
 def test_the_demo_chats(start: Start, eventually: Eventually) -> None:
     """The whole main job by itself: list, chat with model and reason, switch, download."""
-    running = start("demo", "--port", "0")
+    running = start("demo", "--port", "0", ELIXI_MODELS_CHAT_MAX_TOKENS="12")
     eventually(lambda: running.ask("/ai/model-status")[1]["data"]["reachable"])
     status, answer = running.ask("/chat", {"prompt": "Say hello.", "task_type": "general"})
     assert (status, answer["success"]) == (200, True)
