@@ -21,6 +21,7 @@ _SCALE = 1.6
 _NORMAL = NormalDist()
 _REFERENCE_YEAR = 2024.5
 _REFERENCE_B = 8.0
+_REFERENCE_CONTEXT_TOKENS = 8192
 #: Same model when the parameter counts differ by less than this ratio ("7B" stands for 6.7 to 7.6).
 _SAME_SIZE_RATIO = 1.15
 _UNITS = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
@@ -39,15 +40,23 @@ class Estimate:
 class _Known:
     total_b: float
     active_b: float
-    kind: str
     scores: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    released: str
+    kind: str
+    added: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     regression: Mapping[str, Mapping[str, float]]
+    undated: Mapping[str, Mapping[str, float]]
+    architectures: Mapping[str, str]
     models: Mapping[str, Mapping[str, _Known]]
-    families: Mapping[str, tuple[str, str]]
+    families: Mapping[str, _Family]
 
 
 @lru_cache(maxsize=1)
@@ -58,15 +67,16 @@ def _table() -> _Table:
     for name, facts in document["models"].items():
         family, _, tag = name.partition(":")
         scores = {task: (score, sd) for task, (score, sd) in facts["scores"].items()}
-        known = _Known(facts["total_b"], facts["active_b"], facts["kind"], scores)
+        known = _Known(facts["total_b"], facts["active_b"], scores)
         models.setdefault(family, {})[tag] = known
-    families = {family: (released, kind) for family, (released, kind) in document["families"].items()}
-    return _Table(document["regression"], models, families)
+    families = {family: _Family(*facts) for family, facts in document["families"].items()}
+    return _Table(document["regression"], document["undated"], document["architectures"], models, families)
 
 
 def is_embedder_by_name(model: InstalledModel) -> bool:
     """Whether the catalogue knows the model's family as an embedder; for models whose capabilities are unknown."""
-    return _table().families.get(names.family(model.name), ("", ""))[1] == "embedding"
+    known = _table().families.get(names.family(model.name))
+    return known is not None and known.kind == "embedding"
 
 
 def billions_of_parameters(model: InstalledModel) -> float | None:
@@ -84,8 +94,9 @@ def billions_of_parameters(model: InstalledModel) -> float | None:
 def estimate(model: InstalledModel, task: Task) -> Estimate:
     """The prior of one installed model for one task; `fast` is judged as general.
 
-    In this order: the table by family and size; the regression with the family's release month and kind; the same
-    with the family that the name of a fine-tune contains; size alone; nothing (50 ± 1.0).
+    In this order: the table by family and size; the regression with the family's release month and what the family
+    and its maker add; the same with the family that the name of a fine-tune contains; size, context length and the
+    first month of the architecture; size alone; nothing (50 ± 1.0).
     """
     subject = "general" if task == "fast" else task
     family = names.family(model.name)
@@ -99,12 +110,16 @@ def estimate(model: InstalledModel, task: Task) -> Estimate:
     if family not in table.families:
         base, source, sd = _base_family(family, table), "base family", 0.45
     if base in table.families:
-        released, kind = table.families[base]
-        z = _regress(table, subject, size_b, active_b=_active(table, base, size_b), released=released, kind=kind)
+        facts = table.families[base]
+        z = _regress(table, subject, size_b, _active(table, base, size_b), facts.released) + facts.added[subject]
         return Estimate(_score(z), sd, source)
+    introduced = table.architectures.get(model.family or "")
+    if size_b is not None and introduced is not None:
+        return Estimate(
+            _score(_judge_undated(table, subject, size_b, introduced, model.context_length)), 0.65, "architecture"
+        )
     if size_b is not None:
-        z = _regress(table, subject, size_b, active_b=size_b, released="2024-07", kind="general")
-        return Estimate(_score(z), 0.65, "size")
+        return Estimate(_score(_regress(table, subject, size_b, size_b, "2024-07")), 0.65, "size")
     return Estimate(50.0, 1.0, "nothing")
 
 
@@ -140,18 +155,30 @@ def _active(table: _Table, family: str, size_b: float | None) -> float | None:
     return size_b
 
 
-def _regress(
-    table: _Table, task: str, size_b: float | None, *, active_b: float | None, released: str, kind: str
-) -> float:
+def _regress(table: _Table, task: str, size_b: float | None, active_b: float | None, released: str) -> float:
     fitted = table.regression[task]
-    year, month = released.split("-")[:2]
-    years = int(year) + (int(month) - 1) / 12 - _REFERENCE_YEAR
-    z = fitted["intercept"] + fitted["per_year"] * years
+    z = fitted["intercept"] + fitted["per_year"] * _years(released)
     if size_b and active_b:
         z += fitted["per_doubling"] * math.log2(math.sqrt(size_b * active_b) / _REFERENCE_B)
-    if kind == "coding":
-        z += fitted["code"]
     return z
+
+
+def _judge_undated(table: _Table, task: str, size_b: float, introduced: str, context_length: int | None) -> float:
+    """A name that says nothing: the architecture is the lower bound of its date, a long context a sign of a late one."""
+    fitted = table.undated[task]
+    doublings = math.log2((context_length or _REFERENCE_CONTEXT_TOKENS) / _REFERENCE_CONTEXT_TOKENS)
+    return (
+        fitted["intercept"]
+        + fitted["per_doubling"] * math.log2(size_b / _REFERENCE_B)
+        + fitted["per_year"] * _years(introduced)
+        + fitted["per_context_doubling"] * doublings
+    )
+
+
+def _years(month: str) -> float:
+    """From the middle of 2024."""
+    year, number = month.split("-")[:2]
+    return int(year) + (int(number) - 1) / 12 - _REFERENCE_YEAR
 
 
 def _score(z: float) -> float:

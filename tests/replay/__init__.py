@@ -19,14 +19,27 @@ else:
 
 FOLDER = Path(__file__).resolve().parent
 #: In the order of the table.
-PARTS = ("detection",)
+PARTS = (
+    "replies",
+    "short_benchmarks",
+    "cold_start",
+    "left_out_sources",
+    "living_choice",
+    "hot_path",
+    "safety",
+    "explanations",
+    "detection",
+    "failures",
+)
 
 
 @dataclass(frozen=True)
 class Figure:
     """One measured figure of a goal post, with the bound it must keep and by how much it may differ on a re-run.
 
-    `sample` is the number of observations behind it, None where nothing was sampled.
+    `sample` is the number of observations behind it, None where nothing was sampled; `source` is what it was computed
+    from. A figure without a bound is there to compare with. `steady` figures are the same on every machine; the others
+    are times.
     """
 
     post: int
@@ -36,6 +49,8 @@ class Figure:
     at_least: float | None = None
     at_most: float | None = None
     sample: int | None = None
+    source: str = ""
+    steady: bool = True
 
     @property
     def met(self) -> bool:
@@ -84,7 +99,7 @@ def verdict(figure: Figure, misses: Iterable[KnownMiss]) -> str:
 
 def table(judged: Sequence[tuple[Figure, str]]) -> str:
     """The figures as a Markdown table."""
-    lines = ["| post | what | target | figure | tolerance | n | |", "|---|---|---|---|---|---|---|"]
+    lines = ["| post | what | target | figure | tolerance | n | from | |", "|---|---|---|---|---|---|---|---|"]
     for figure, word in judged:
         sample = "" if figure.sample is None else f"{figure.sample:,}"
         cells = (
@@ -94,7 +109,8 @@ def table(judged: Sequence[tuple[Figure, str]]) -> str:
             f"{figure.value:.5g}",
             f"± {figure.tolerance:g}",
             sample,
-            word,
+            figure.source,
+            word if figure.target else "to compare",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

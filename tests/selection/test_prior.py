@@ -36,12 +36,13 @@ def test_the_size_comes_from_count_text_or_tag(model: InstalledModel, billions: 
         (_model("qwen2.5:latest", parameter_size="7.6B"), "table"),
         (_model("smollm2:135m", parameter_count=134_515_008), "family"),
         (_model("hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M", parameter_size="1.2B"), "base family"),
+        (_model("my-own:latest", parameter_size="7B", family="qwen2"), "architecture"),
         (_model("my-own:latest", parameter_size="7B"), "size"),
         (_model("my-own:latest"), "nothing"),
     ],
 )
 def test_the_best_source_at_hand_is_used_and_named(model: InstalledModel, source: str) -> None:
-    """Table, family, base family, size, nothing."""
+    """Table, family, base family, architecture, size, nothing."""
     assert prior.estimate(model, "general").source == source
 
 

@@ -1,0 +1,47 @@
+"""What the replays read: the tables in `data/`, and the tools that made the package's priors from them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).resolve().parent / "data"
+
+
+@lru_cache(maxsize=None)
+def tool(name: str) -> ModuleType:
+    """A script of `tools/` as a module; it has no package of its own."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """The lines of a compressed table, fields as text."""
+    text = gzip.decompress((DATA / name).read_bytes()).decode("utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@lru_cache(maxsize=1)
+def rows() -> tuple[Any, ...]:
+    """The 146 models with their published figures (`tools/prior_fit.py: Row`)."""
+    return tuple(tool("prior_fit").read_rows(DATA / "model_scores.csv.gz"))
+
+
+@lru_cache(maxsize=None)
+def latents(without: str | None = None) -> Any:
+    """The fitted qualities, all sources but one; two seconds."""
+    return tool("prior_fit").fit_tasks(list(rows()), without=without)

@@ -1,0 +1,320 @@
+"""The arithmetic behind the priors: one latent quality a task over several leaderboards, and a regression on facts.
+
+Plain Python and no randomness; `tools/build_priors.py` writes its result, `tests/replay` judges it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TASKS = ("general", "coding", "analysis", "creative")
+SOURCES = ("arena", "wildbench", "livebench", "evalplus", "open_llm")
+REFERENCE_YEAR = 2024.5
+REFERENCE_B = 8.0
+
+#: The columns of a source that speak for a task; a model's figure is the mean of those that it has, standardised.
+COLUMNS: Mapping[tuple[str, str], str] = {
+    ("arena", "general"): r"arena_full",
+    ("arena", "coding"): r"arena_coding",
+    ("arena", "analysis"): r"arena_(math|hard_6)",
+    ("arena", "creative"): r"arena_creative_writing",
+    ("wildbench", "general"): r"wb_(creative|coding|planning|info|math)",
+    ("wildbench", "coding"): r"wb_coding",
+    ("wildbench", "analysis"): r"wb_(planning|math)",
+    ("wildbench", "creative"): r"wb_creative",
+    ("livebench", "general"): r"lb\d+_(Reasoning|Coding|Mathematics|DataAnalysis|Language|IF)",
+    ("livebench", "coding"): r"lb\d+_Coding",
+    ("livebench", "analysis"): r"lb\d+_(Reasoning|Mathematics|DataAnalysis)",
+    ("livebench", "creative"): r"lb\d+_Language",
+    ("evalplus", "coding"): r"ep_(humaneval|mbpp)(_plus)?",
+    ("open_llm", "general"): r"ol_avg",
+    ("open_llm", "analysis"): r"ol_(bbh|math|gpqa|musr|mmlu_pro)",
+}
+#: Open LLM Leaderboard v2 reads the first words of an answer, where a reasoning model still thinks.
+UNHEARD = {("open_llm", "reason")}
+#: Whoever stands behind a family; a model without a table entry still tells something of its maker's next one.
+LINEAGES: Mapping[str, str] = {
+    "llama": r"llama|codellama|tulu|vicuna|wizardlm|phind",
+    "gemma": r"gemma|codegemma",
+    "mistral": r"mi[sx]tral|codestral|mathstral|starling|openchat|openhermes|zephyr|dolphin|nous-hermes",
+    "qwen": r"qwen|codeqwen|qwq|athene",
+    "yi": r"yi",
+    "deepseek": r"deepseek|magicoder|wizardcoder",
+    "command": r"command|aya",
+    "phi": r"phi\d|phi$",
+    "granite": r"granite",
+    "olmo": r"olmo",
+    "smollm": r"smollm",
+    "falcon": r"falcon",
+    "glm": r"glm",
+    "starcoder": r"starcoder",
+}
+#: Ridge penalties over the noise: facts, a family's own effect, its lineage's; the level is free.
+PENALTY_FACTS, PENALTY_FAMILY, PENALTY_LINEAGE, PENALTY_LEVEL = 0.3, 1.0, 1.0, 1e-3
+ROUNDS = 60
+LEAST_NOISE = 0.15
+Matrix = list[list[float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the table: facts, and every published figure by column."""
+
+    tag: str
+    total_b: float
+    active_b: float
+    family: str
+    released: str
+    kind: str
+    figures: Mapping[str, float]
+
+    @property
+    def facts(self) -> tuple[float, ...]:
+        """What the regression sees: doublings of size from 8 B, years from mid-2024, code, reasoning."""
+        doublings = math.log2(math.sqrt(self.total_b * self.active_b) / REFERENCE_B)
+        return doublings, self.year - REFERENCE_YEAR, float(self.kind == "code"), float(self.kind == "reason")
+
+    @property
+    def year(self) -> float:
+        """The month of release as a year and its fraction."""
+        year, month = self.released.split("-")[:2]
+        return int(year) + (int(month) - 1) / 12
+
+    @property
+    def lineage(self) -> str:
+        """The maker's line that the family belongs to, else the family itself."""
+        return next((name for name, sign in LINEAGES.items() if re.match(sign, self.family)), self.family)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The models of `model_scores.csv.gz`; empty fields are left out."""
+    text = gzip.decompress(path.read_bytes()).decode("utf-8")
+    named = ("tag", "total_b", "active_b", "family", "released", "kind")
+    rows = []
+    for line in csv.DictReader(text.splitlines()):
+        figures = {name: float(value) for name, value in line.items() if name not in named and value}
+        size = float(line["total_b"]), float(line["active_b"])
+        rows.append(Row(line["tag"], *size, line["family"], line["released"], line["kind"], figures))
+    return rows
+
+
+def standardised(values: Mapping[int, float]) -> dict[int, float]:
+    """The same values with mean 0 and standard deviation 1."""
+    mean = math.fsum(values.values()) / len(values)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values.values()) / len(values)) or 1.0
+    return {index: (value - mean) / sd for index, value in values.items()}
+
+
+def composite(rows: Sequence[Row], source: str, task: str) -> dict[int, float]:
+    """What a source says on a task, standardised, by index of the model; empty when it says nothing."""
+    sign = COLUMNS.get((source, task))
+    if sign is None:
+        return {}
+    names = sorted({name for row in rows for name in row.figures if re.fullmatch(sign, name)})
+    heard = [i for i, row in enumerate(rows) if (source, row.kind) not in UNHEARD]
+    found = {i: {name: rows[i].figures[name] for name in names if name in rows[i].figures} for i in heard}
+    return standardised(levelled({i: figures for i, figures in found.items() if figures}))
+
+
+def levelled(figures: Mapping[int, Mapping[str, float]]) -> dict[int, float]:
+    """Each model's mean over its columns, after what makes one column harder than another is taken out.
+
+    Without that a model which only sat the newest, hardest edition would look worse than one of two years before.
+    """
+    hardness: dict[str, float] = {}
+    means: dict[int, float] = {}
+    for _ in range(ROUNDS):
+        means = {i: _mean([x - hardness.get(name, 0.0) for name, x in own.items()]) for i, own in figures.items()}
+        gaps: dict[str, list[float]] = {}
+        for i, own in figures.items():
+            for name, x in own.items():
+                gaps.setdefault(name, []).append(x - means[i])
+        hardness = {name: _mean(found) for name, found in gaps.items()}
+    return means
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def covariance(one: Row, other: Row) -> float:
+    """How much two models have in common before either is seen, in units of the noise: ridge regression's kernel."""
+    shared = 1 / PENALTY_LEVEL + math.fsum(a * b for a, b in zip(one.facts, other.facts, strict=True)) / PENALTY_FACTS
+    same_family, same_lineage = one.family == other.family, one.lineage == other.lineage
+    return shared + same_family / PENALTY_FAMILY + same_lineage / PENALTY_LINEAGE
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """The inverse of a symmetric positive definite matrix, by elimination."""
+    size = len(matrix)
+    work = [[*row, *(float(i == j) for j in range(size))] for i, row in enumerate(matrix)]
+    for pivot in range(size):
+        scale = 1 / work[pivot][pivot]
+        head = work[pivot] = [value * scale for value in work[pivot]]
+        for i in range(size):
+            factor = work[i][pivot]
+            if i != pivot and factor:
+                work[i] = [value - factor * above for value, above in zip(work[i], head, strict=True)]
+    return [row[size:] for row in work]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Ridge regression over facts, family and lineage, for one set of models; `fit` it to any figures of theirs."""
+
+    rows: Sequence[Row]
+    inverse: Matrix
+
+    @classmethod
+    def over(cls, rows: Sequence[Row]) -> Regression:
+        """Prepare for these models; a second for 146 of them."""
+        kernel = [[covariance(one, other) + (one is other) for other in rows] for one in rows]
+        return cls(rows, inverse(kernel))
+
+    def weights(self, values: Sequence[float]) -> list[float]:
+        """The pull of each model on a prediction, for values in the order of the rows."""
+        return [math.fsum(a * b for a, b in zip(line, values, strict=True)) for line in self.inverse]
+
+    def coefficients(self, values: Sequence[float]) -> dict[str, float]:
+        """Intercept and slopes by name, in units of the values."""
+        weights = self.weights(values)
+        slopes = [
+            math.fsum(w * row.facts[k] for w, row in zip(weights, self.rows, strict=True)) / PENALTY_FACTS
+            for k in range(4)
+        ]
+        named = dict(zip(("per_doubling", "per_year", "code", "reason"), slopes, strict=True))
+        return {"intercept": math.fsum(weights) / PENALTY_LEVEL, **named}
+
+    def effects(self, values: Sequence[float], of: Callable[[Row], str], penalty: float) -> dict[str, float]:
+        """What each family (or lineage) adds to the regression."""
+        sums: dict[str, float] = {}
+        for weight, row in zip(self.weights(values), self.rows, strict=True):
+            sums[of(row)] = sums.get(of(row), 0.0) + weight / penalty
+        return sums
+
+    def left_out(self, values: Sequence[float], group: Callable[[int], object]) -> list[float]:
+        """Each model predicted as if its whole group had never been seen, exactly, without fitting anew."""
+        weights = self.weights(values)
+        groups: dict[object, list[int]] = {}
+        for index in range(len(values)):
+            groups.setdefault(group(index), []).append(index)
+        predicted = [0.0] * len(values)
+        for members in groups.values():
+            block = inverse([[self.inverse[i][j] for j in members] for i in members])
+            for i, line in zip(members, block, strict=True):
+                predicted[i] = values[i] - math.fsum(b * weights[j] for b, j in zip(line, members, strict=True))
+        return predicted
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A task's quality by index of the model: mean and sd in z units, and how many sources spoke."""
+
+    means: list[float]
+    sds: list[float]
+    sources: list[int]
+
+
+def fit_latent(observed: Mapping[str, Mapping[int, float]], expected: Sequence[float]) -> Latent:
+    """One quality for each model from several sources, each with its own level, slope and noise.
+
+    Args:
+        observed: by source, standardised figures by index of the model.
+        expected: what is believed of each model before; also the answer for a model that no source knows.
+    """
+    spread = 0.5
+    lines = {source: (0.0, 1.0, 0.5) for source in observed if observed[source]}
+    means, sds = list(expected), [spread] * len(expected)
+    for _ in range(ROUNDS):
+        means, sds = _posterior(observed, lines, expected, spread)
+        lines = {source: _line(observed[source], means, sds) for source in lines}
+        seen = sorted({i for source in lines for i in observed[source]})
+        spread = math.sqrt(math.fsum((means[i] - expected[i]) ** 2 + sds[i] ** 2 for i in seen) / len(seen))
+    return Latent(means, sds, [sum(i in observed[source] for source in lines) for i in range(len(expected))])
+
+
+def _posterior(
+    observed: Mapping[str, Mapping[int, float]],
+    lines: Mapping[str, tuple[float, float, float]],
+    expected: Sequence[float],
+    spread: float,
+) -> tuple[list[float], list[float]]:
+    means, sds = [], []
+    for i, belief in enumerate(expected):
+        precision, pull = 1 / spread**2, belief / spread**2
+        for source, (level, slope, noise) in lines.items():
+            if i in observed[source]:
+                precision += slope**2 / noise**2
+                pull += slope * (observed[source][i] - level) / noise**2
+        means.append(pull / precision)
+        sds.append(1 / math.sqrt(precision))
+    return means, sds
+
+
+def _line(figures: Mapping[int, float], means: Sequence[float], sds: Sequence[float]) -> tuple[float, float, float]:
+    """Level, slope and noise of a source against the qualities, whose own doubt is counted."""
+    n = len(figures)
+    mean_z = math.fsum(means[i] for i in figures) / n
+    mean_x = math.fsum(figures.values()) / n
+    variance = math.fsum((means[i] - mean_z) ** 2 + sds[i] ** 2 for i in figures)
+    slope = max(0.2, math.fsum((means[i] - mean_z) * (x - mean_x) for i, x in figures.items()) / variance)
+    level = mean_x - slope * mean_z
+    squares = math.fsum((x - level - slope * means[i]) ** 2 + (slope * sds[i]) ** 2 for i, x in figures.items())
+    return level, slope, max(LEAST_NOISE, math.sqrt(squares / n))
+
+
+def fit_tasks(rows: Sequence[Row], *, without: str | None = None) -> dict[str, Latent]:
+    """The quality of every model for every task, from all sources but `without`; z standardised over the rows.
+
+    A task without figures of its own for a model is judged by the facts and by how the model surprises in general.
+    """
+    latents: dict[str, Latent] = {}
+    surprise = [0.0] * len(rows)
+    for task in TASKS:
+        figures = {source: composite(rows, source, task) for source in SOURCES if source != without}
+        expected = _expected(rows, figures)
+        shifted = [a + b for a, b in zip(expected, surprise, strict=True)]
+        latent = fit_latent(figures, shifted)
+        if task == "general":
+            surprise = [a - b for a, b in zip(latent.means, expected, strict=True)]
+        latents[task] = _rescaled(latent)
+    return latents
+
+
+def _expected(rows: Sequence[Row], figures: Mapping[str, Mapping[int, float]]) -> list[float]:
+    """The facts' word on every model, each judged without its own figures."""
+    told = [[column[i] for column in figures.values() if i in column] for i in range(len(rows))]
+    known = [i for i, found in enumerate(told) if found]
+    regression = Regression.over([rows[i] for i in known])
+    values = [math.fsum(told[i]) / len(told[i]) for i in known]
+    by_index = dict(zip(known, regression.left_out(values, lambda index: index), strict=True))
+    weights = regression.weights(values)
+    for i in set(range(len(rows))) - set(known):
+        pulls = (w * covariance(rows[i], rows[j]) for w, j in zip(weights, known, strict=True))
+        by_index[i] = math.fsum(pulls)
+    return [by_index[i] for i in range(len(rows))]
+
+
+def _rescaled(latent: Latent) -> Latent:
+    mean = math.fsum(latent.means) / len(latent.means)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in latent.means) / len(latent.means))
+    return Latent([(value - mean) / sd for value in latent.means], [value / sd for value in latent.sds], latent.sources)
+
+
+def ridge(facts: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
+    """Level and slopes of a plain ridge regression; the level is free."""
+    lines = [(1.0, *line) for line in facts]
+    width = len(lines[0])
+    penalties = [PENALTY_LEVEL, *([PENALTY_FACTS] * (width - 1))]
+    normal = [
+        [math.fsum(line[i] * line[j] for line in lines) + (i == j) * penalties[i] for j in range(width)]
+        for i in range(width)
+    ]
+    pulls = [math.fsum(line[i] * value for line, value in zip(lines, values, strict=True)) for i in range(width)]
+    return [math.fsum(a * b for a, b in zip(line, pulls, strict=True)) for line in inverse(normal)]
