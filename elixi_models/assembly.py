@@ -210,14 +210,21 @@ class Assembly:
         """Make the snapshot that choices are read from anew; about a millisecond, never on a request's thread."""
         with self._rebuilding:
             view = self.observer.view
+            summaries = {model.name: self.summaries.summary(model) for model in view.installed}
             self.selector.rebuild(
                 SelectionInputs(
                     view=view,
-                    summaries={model.name: self.summaries.summary(model) for model in view.installed},
+                    summaries=summaries,
                     assignments=self.assignments.effective(),
                     resources=self.resources.latest,
                     allow_cloud=self.settings.allow_cloud_models,
                     active=self.active.current.model,
+                    calls={
+                        model.name: self.summaries.recent(model)
+                        for model in view.installed
+                        if summaries[model.name].requests
+                    },
+                    now_s=self.clock(),
                 )
             )
 

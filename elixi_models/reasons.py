@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import names
-from .records import Choice
+from .records import Candidate, Choice
 from .units import rounded
 
 Json = dict[str, Any]
@@ -19,13 +19,26 @@ def why(result: Choice) -> Json:
         "task_source": result.task_source,
         "chosen": names.shown(result.model),
         "decided_by": result.decided_by,
-        "utility": rounded(result.utility, 1),
+        "utility": rounded(result.utility, 2),
         "terms": {name: round(value, 2) for name, value in result.terms.items()},
         "evidence": dict(result.evidence),
         "runner_up": names.shown(result.runner_up) if result.runner_up else None,
         "margin": rounded(result.margin, 1),
         "rejected": [{"model": names.shown(entry.model), "reason": entry.reason} for entry in result.rejected],
         "flags": list(result.flags),
+        "ranking": [_scored(candidate) for candidate in result.ranking],
+        "incumbent": names.shown(result.incumbent) if result.incumbent else None,
+        "hysteresis": result.hysteresis,
+    }
+
+
+def _scored(candidate: Candidate) -> Json:
+    return {
+        "model": names.shown(candidate.model),
+        "utility": candidate.utility,
+        "terms": dict(candidate.terms),
+        "resident": candidate.resident,
+        "size_bytes": candidate.size_bytes,
     }
 
 

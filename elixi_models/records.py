@@ -241,9 +241,31 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredScore:
+    """A quality that was measured on this machine: points 0-100, its 90 % interval, from how many items and where."""
+
+    score: float
+    ci90: tuple[float, float] | None = None
+    n: int = 0
+    source: str = "benchmark"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that could take the task, scored. `terms` are points and sum to `utility`; both to four decimals."""
+
+    model: str
+    utility: float
+    terms: dict[str, float]
+    resident: bool
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
-    """The best model for a task and why. `terms` are points of 100 and sum to `utility`; both are None when
-    an assignment or the lack of alternatives decided."""
+    """The best model for a task and why. `terms` are points of 100 and sum to `utility`; `utility` is None and they
+    are empty when an assignment or the lack of memory decided. `ranking`, `incumbent` and `hysteresis` (points) are
+    what the choice can be made again from."""
 
     model: str
     task: Task
@@ -256,6 +278,9 @@ class Choice:
     margin: float | None = None
     rejected: tuple[Rejection, ...] = ()
     flags: tuple[str, ...] = ()
+    ranking: tuple[Candidate, ...] = ()
+    incumbent: str | None = None
+    hysteresis: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import prior_fit as fit  # noqa: E402
+import prior_fit as fit
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = ROOT / "tests" / "replay" / "data" / "model_scores.csv.gz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from . import tables
 
@@ -31,7 +31,7 @@ class Replayed:
         return len(self.right[0])
 
 
-@lru_cache(maxsize=None)
+@cache
 def replayed(name: str) -> Replayed:
     """One of `gsm math-l5 crux evalperf`; the last with a table that never saw EvalPlus, its sibling."""
     file = "evalperf_pass1.csv.gz" if name == "evalperf" else "zeroeval_items.csv.gz"

@@ -68,7 +68,9 @@ def figures() -> Iterator[Figure]:
         short, long = (outcome_of(name, n, TRIALS).lost for n in (SHORT, LONG))
         source = f"{'evalperf' if name == 'evalperf' else 'zeroeval'}, {len(replayed(name).models)} models"
         words = f"{name}, points lost"
-        yield Figure(10, f"{words}, {SHORT} items", short["posterior"], 0.1, at_most=bound, sample=TRIALS, source=source)
+        yield Figure(
+            10, f"{words}, {SHORT} items", short["posterior"], 0.1, at_most=bound, sample=TRIALS, source=source
+        )
         yield Figure(10, f"{words}, table only", short["table"], 0.1, sample=TRIALS, source=source)
         yield Figure(10, f"{words}, mean of {SHORT} items", short["mean"], 0.1, sample=TRIALS, source=source)
         yield Figure(10, f"{words}, {LONG} items", long["posterior"], 0.1, sample=TRIALS, source=source)

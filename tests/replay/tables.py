@@ -6,7 +6,7 @@ import csv
 import gzip
 import importlib.util
 import sys
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).resolve().parent / "data"
 
 
-@lru_cache(maxsize=None)
+@cache
 def tool(name: str) -> ModuleType:
     """A script of `tools/` as a module; it has no package of its own."""
     if name in sys.modules:
@@ -41,7 +41,7 @@ def rows() -> tuple[Any, ...]:
     return tuple(tool("prior_fit").read_rows(DATA / "model_scores.csv.gz"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def latents(without: str | None = None) -> Any:
     """The fitted qualities, all sources but one; two seconds."""
     return tool("prior_fit").fit_tasks(list(rows()), without=without)

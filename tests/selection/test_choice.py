@@ -12,7 +12,9 @@ import pytest
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
 from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
-from elixi_models.selection.ranking import SelectionInputs, effective_bandwidth, expected_time_s, needed_bytes, rank
+from elixi_models.selection.filters import needed_bytes
+from elixi_models.selection.ranking import SelectionInputs, rank
+from elixi_models.selection.scoring import effective_bandwidth, expected_speed
 from elixi_models.selection.snapshot import Selector
 
 GB = 1_000_000_000
@@ -231,14 +233,12 @@ def test_failures_lower_a_model_and_none_cost_nothing() -> None:
 def test_measured_speed_replaces_the_estimate() -> None:
     """256 prompt tokens and 150 answer tokens at the measured rates; else from size and bandwidth."""
     subject = model("x:7b", 4.5)
-    measured, source = expected_time_s(
-        "general", subject, ModelSummary(ms_per_token=20.0, ttft_ms=500.0), resident=True
-    )
-    assert (measured, source) == (pytest.approx(3.5), "measured")
-    guessed, source = expected_time_s("general", subject, ModelSummary(), resident=True)
-    assert (guessed, source) == (pytest.approx(0.1 * 256 / 8 + 15.0), "estimated")
-    cold, _ = expected_time_s("general", subject, ModelSummary(), resident=False)
-    assert cold - guessed == pytest.approx(9.0 / 5)
+    measured = expected_speed(subject, ModelSummary(ms_per_token=20.0, ttft_ms=500.0), True)
+    assert (measured.answer_s("general"), measured.source) == (pytest.approx(3.5), "measured")
+    guessed = expected_speed(subject, ModelSummary(), True)
+    assert (guessed.answer_s("general"), guessed.source) == (pytest.approx(0.1 * 256 / 8 + 15.0), "estimated")
+    cold = expected_speed(subject, ModelSummary(), False)
+    assert cold.answer_s("general") - guessed.answer_s("general") == pytest.approx(9.0 / 5)
 
 
 def test_a_model_in_memory_wins_when_scores_are_close() -> None:

@@ -49,7 +49,7 @@ def test_the_best_source_at_hand_is_used_and_named(model: InstalledModel, source
 def test_the_table_is_read_as_published() -> None:
     """One figure, so that a wrong unit or task shows."""
     found = prior.estimate(_model("aya-expanse:8b"), "coding")
-    assert (found.score, found.sd) == (45.5, 0.12)
+    assert (found.score, found.sd) == (39.3, 0.3)
 
 
 def test_newer_and_larger_models_are_believed_better() -> None:
