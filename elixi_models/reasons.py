@@ -27,8 +27,7 @@ def why(result: Choice) -> Json:
         "rejected": [{"model": names.shown(entry.model), "reason": entry.reason} for entry in result.rejected],
         "flags": list(result.flags),
         "ranking": [_scored(candidate) for candidate in result.ranking],
-        "incumbent": names.shown(result.incumbent) if result.incumbent else None,
-        "hysteresis": result.hysteresis,
+        "incumbents": [{"model": names.shown(name), "points": points} for name, points in result.incumbents.items()],
     }
 
 

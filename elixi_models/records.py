@@ -264,8 +264,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The best model for a task and why. `terms` are points of 100 and sum to `utility`; `utility` is None and they
-    are empty when an assignment or the lack of memory decided. `ranking`, `incumbent` and `hysteresis` (points) are
-    what the choice can be made again from."""
+    are empty when an assignment or the lack of memory decided. `ranking` and `incumbents` (names, and by how many
+    points each may be behind and still stay) are what the choice can be made again from."""
 
     model: str
     task: Task
@@ -279,8 +279,7 @@ class Choice:
     rejected: tuple[Rejection, ...] = ()
     flags: tuple[str, ...] = ()
     ranking: tuple[Candidate, ...] = ()
-    incumbent: str | None = None
-    hysteresis: float = 0.0
+    incumbents: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

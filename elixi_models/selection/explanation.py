@@ -17,11 +17,15 @@ def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
     )
 
 
-def winner(ordered: Sequence[Candidate], incumbent: str | None, hysteresis: float) -> Candidate:
-    """The first, unless the incumbent is among them and no more than `hysteresis` points behind."""
+def winner(ordered: Sequence[Candidate], incumbents: Mapping[str, float]) -> Candidate:
+    """The first incumbent that is no more points behind the best than it may be; else the best."""
     best = ordered[0]
-    held = next((one for one in ordered if incumbent and names.key(one.model) == names.key(incumbent)), None)
-    return held if held is not None and best.utility - held.utility <= hysteresis else best
+    for name, points in incumbents.items():
+        key = names.key(name)
+        held = next((one for one in ordered if names.key(one.model) == key), None)
+        if held is not None and best.utility - held.utility <= points:
+            return held
+    return best
 
 
 def replay(stored: Mapping[str, Any]) -> str:
@@ -40,4 +44,5 @@ def replay(stored: Mapping[str, Any]) -> str:
         raise ValueError("the reason has no ranking")
     if stored["decided_by"] == "degraded":
         return min(candidates, key=lambda one: (one.size_bytes, names.key(one.model))).model
-    return winner(in_order(candidates), stored["incumbent"], stored["hysteresis"]).model
+    incumbents = {entry["model"]: entry["points"] for entry in stored["incumbents"]}
+    return winner(in_order(candidates), incumbents).model

@@ -12,10 +12,7 @@ from .explanation import in_order, winner
 from .filters import Field, Request, SelectionInputs, needed_bytes, obtainable_bytes, resting, sift
 from .scoring import Standing, effective_bandwidth, evidence, score, standing
 
-__all__ = ["HYSTERESIS", "Prepared", "Request", "SelectionInputs", "prepare", "rank"]
-
-#: Points by which another model must lead before the present choice goes.
-HYSTERESIS = 2.0
+__all__ = ["Prepared", "Request", "SelectionInputs", "prepare", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +38,14 @@ def rank(
     task: Task,
     inputs: SelectionInputs | Prepared,
     *,
-    incumbent: str | None = None,
-    hysteresis: float = HYSTERESIS,
+    incumbents: Mapping[str, float] | None = None,
     request: Request | None = None,
 ) -> Choice | None:
     """The best model for a task, or None when no installed model can take it.
 
     Args:
         inputs: prepared ones have their request in them; `request` is for the others.
-        incumbent: the present choice for this task; it stays unless another is ahead by more than `hysteresis` points.
+        incumbents: who is there already, the dearest first, and by how many points each may be behind and still stay.
     """
     prepared = inputs if isinstance(inputs, Prepared) else prepare(inputs, request)
     given, found = prepared.inputs, prepared.field
@@ -60,13 +56,11 @@ def rank(
     if not found.fitting:
         return _smallest(task, prepared)
     ordered = in_order([score(task, subject, given) for subject in prepared.standings.values()])
-    return _chosen(task, prepared, ordered, incumbent, hysteresis)
+    return _chosen(task, prepared, ordered, dict(incumbents or {}))
 
 
-def _chosen(
-    task: Task, prepared: Prepared, ordered: Sequence[Candidate], incumbent: str | None, hysteresis: float
-) -> Choice:
-    best = winner(ordered, incumbent, hysteresis)
+def _chosen(task: Task, prepared: Prepared, ordered: Sequence[Candidate], incumbents: dict[str, float]) -> Choice:
+    best = winner(ordered, incumbents)
     others = [candidate for candidate in ordered if candidate is not best]
     losers = [Rejection(other.model, f"scores {other.utility:.1f} of 100") for other in others]
     subject = prepared.standings[best.model]
@@ -84,8 +78,7 @@ def _chosen(
         rejected=_sorted([*prepared.field.rejected, *losers]),
         flags=(*_flags(subject.model, prepared.inputs), *prepared.field.flags, *held),
         ranking=tuple(ordered),
-        incumbent=incumbent,
-        hysteresis=hysteresis,
+        incumbents=incumbents,
     )
 
 

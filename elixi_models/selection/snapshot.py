@@ -33,6 +33,9 @@ _SOURCES = ("explicit", "unknown_task", "prompt", "default")
 
 #: Telemetry that moved less than this leaves the snapshot as it is.
 _SPEED_MOVED = 0.15
+#: Points by which another model must lead before the present one goes: at any time, and in the middle of a talk.
+_HYSTERESIS, _HYSTERESIS_TALKING = 2.0, 4.0
+_CONVERSATION_S = 600.0
 #: UTF-8 bytes for one token, low so that a prompt is rather thought too long than too short.
 _BYTES_PER_TOKEN = 3
 #: Prompts below this fit every context that Ollama serves; no need to count.
@@ -67,7 +70,7 @@ class Selector:
         prepared = prepare(settled)
         choices: dict[tuple[str, str], Choice] = {}
         for task in TASKS:
-            choice = rank(task, prepared, incumbent=_incumbent(previous, task))
+            choice = rank(task, prepared, incumbents=_incumbents(previous, settled, task))
             if choice is not None:
                 choices.update({(task, source): replace(choice, task_source=source) for source in _SOURCES})
         contexts = {model.context_length for model in inputs.view.installed if model.context_length}
@@ -97,15 +100,21 @@ def _special(snapshot: Snapshot, task: Task, request: Request) -> Choice | None:
         return None
     known = (task, request)
     if known not in snapshot.special:
-        usual = snapshot.choices.get((task, "explicit"))
-        incumbent = usual.model if usual and usual.decided_by != "assignment" else None
-        snapshot.special[known] = rank(task, snapshot.inputs, incumbent=incumbent, request=request)
+        incumbents = _incumbents(snapshot, snapshot.inputs, task)
+        snapshot.special[known] = rank(task, snapshot.inputs, incumbents=incumbents, request=request)
     return snapshot.special[known]
 
 
-def _incumbent(previous: Snapshot, task: Task) -> str | None:
+def _incumbents(previous: Snapshot, inputs: SelectionInputs, task: Task) -> dict[str, float]:
+    """Who answered last, in any task, and then whom this task had: every other choice may cost a load."""
+    used = [(summary.last_used_at_s, name) for name, summary in inputs.summaries.items() if summary.last_used_at_s]
     held = previous.choices.get((task, "explicit"))
-    return held.model if held and held.decided_by != "assignment" else None
+    known = {held.model: _HYSTERESIS} if held and held.decided_by != "assignment" else {}
+    if not used:
+        return known
+    at_s, last = max(used)
+    talking = inputs.now_s is not None and inputs.now_s - at_s <= _CONVERSATION_S
+    return {last: _HYSTERESIS_TALKING if talking else _HYSTERESIS, **{k: v for k, v in known.items() if k != last}}
 
 
 def _prompt_tokens(prompt: object, contexts: Sequence[int]) -> int:

@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from elixi_models.inventory import InstalledModel
+from elixi_models.selection import prior
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).resolve().parent / "data"
 
@@ -45,3 +48,9 @@ def rows() -> tuple[Any, ...]:
 def latents(without: str | None = None) -> Any:
     """The fitted qualities, all sources but one; two seconds."""
     return tool("prior_fit").fit_tasks(list(rows()), without=without)
+
+
+@cache
+def scores(tag: str) -> dict[Any, float]:
+    """A model's points by task in the table that the package ships."""
+    return {task: prior.estimate(InstalledModel(tag, "d"), task).score for task in tool("prior_fit").TASKS}
