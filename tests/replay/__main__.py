@@ -1,6 +1,8 @@
 """Print each goal post that can be judged offline; exit 1 when one is missed and that is not known.
 
-python -m tests.replay [PART ...]
+    python -m tests.replay [--keep] [PART ...]
+
+`--keep` writes the figures of all parts to `results.json` and docs/selection.md.
 """
 
 from __future__ import annotations
@@ -8,13 +10,18 @@ from __future__ import annotations
 import sys
 
 from . import PARTS, known_misses, measured, table, verdict
+from .record import keep
 
 
-def main(parts: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Measure the named parts, all when none is named."""
+    parts = [argument for argument in arguments if argument != "--keep"]
+    figures = list(measured(parts or PARTS))
     misses = known_misses()
-    judged = [(figure, verdict(figure, misses)) for figure in measured(parts or PARTS)]
+    judged = [(figure, verdict(figure, misses)) for figure in figures]
     print(table(judged))
+    if "--keep" in arguments and not parts:
+        keep(figures)
     return 0 if all(word in ("met", "known miss") for _, word in judged) else 1
 
 

@@ -59,16 +59,27 @@ def figures() -> Iterator[Figure]:
     hundred, given = selector(100)
     source = "the machine of the replay"
     p50, p99 = quantiles_us(lambda: hundred.choose("coding"), CALLS)
-    yield Figure(13, "choice, 100 models, p50, µs", p50, 5, at_most=5, sample=CALLS, source=source)
-    yield Figure(13, "choice, 100 models, p99, µs", p99, 50, at_most=50, sample=CALLS, source=source)
+    yield Figure(13, "choice, 100 models, p50, µs", p50, 5, at_most=5, sample=CALLS, source=source, steady=False)
+    yield Figure(13, "choice, 100 models, p99, µs", p99, 50, at_most=50, sample=CALLS, source=source, steady=False)
     p50, p99 = quantiles_us(lambda: hundred.choose(None, PROMPT), PROMPTS)
-    yield Figure(13, "with detection, 8,000 characters, p50, µs", p50, 100, at_most=100, sample=PROMPTS, source=source)
+    yield Figure(
+        13,
+        "with detection, 8,000 characters, p50, µs",
+        p50,
+        100,
+        at_most=100,
+        sample=PROMPTS,
+        source=source,
+        steady=False,
+    )
     yield Figure(
         13, "with detection, 8,000 characters, p99, µs", p99, 1000, at_most=1000, sample=PROMPTS, source=source
     )
     twenty, fewer = selector(20)
     # What takes milliseconds is interrupted on a busy machine; its own time is what it costs.
     p50, _ = quantiles_us(lambda: twenty.rebuild(fewer), REBUILDS, time.thread_time_ns)
-    yield Figure(13, "rebuild, 20 models, p50, µs of CPU", p50, 1000, at_most=1000, sample=REBUILDS, source=source)
+    yield Figure(
+        13, "rebuild, 20 models, p50, µs of CPU", p50, 1000, at_most=1000, sample=REBUILDS, source=source, steady=False
+    )
     p50, _ = quantiles_us(lambda: hundred.rebuild(given), REBUILDS, time.thread_time_ns)
-    yield Figure(13, "rebuild, 100 models, p50, µs of CPU", p50, 5000, sample=REBUILDS, source=source)
+    yield Figure(13, "rebuild, 100 models, p50, µs of CPU", p50, 5000, sample=REBUILDS, source=source, steady=False)

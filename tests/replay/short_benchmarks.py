@@ -80,6 +80,8 @@ def figures() -> Iterator[Figure]:
     tried = COVERED_TRIALS * POOL * len(shares)
     source = f"zeroeval, n = {', '.join(map(str, COVERED_ITEMS))}"
     yield Figure(5, "90 % intervals, least coverage", min(shares), 0.01, at_least=0.85, sample=tried, source=source)
+    other, tried_there = coverage("evalperf", SHORT), COVERED_TRIALS * POOL
+    yield Figure(5, f"90 % intervals, coverage, {SHORT} items", other, 0.01, sample=tried_there, source="evalperf")
     yield Figure(5, "90 % intervals, greatest coverage", max(shares), 0.01, at_most=0.95, sample=tried, source=source)
 
 
