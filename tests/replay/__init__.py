@@ -91,7 +91,7 @@ def verdict(figure: Figure, misses: Iterable[KnownMiss]) -> str:
     """ "met", "known miss", or what is wrong: "MISSED", "MISSED, not as known", "met, still listed as a miss"."""
     listed = [miss for miss in misses if (miss.post, miss.name) == (figure.post, figure.name)]
     if figure.met:
-        return "met, still listed as a miss" if listed else "met"
+        return "met, still listed as a miss" if listed and figure.steady else "met"
     if not listed:
         return "MISSED"
     return "known miss" if abs(listed[0].value - figure.value) <= figure.tolerance else "MISSED, not as known"

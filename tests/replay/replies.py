@@ -73,8 +73,9 @@ def figures() -> Iterator[Figure]:
         apart,
         5,
         at_most=5,
-        sample=2,
+        sample=2 * COLD,
         source=source,
+        steady=False,
     )
     told = [decode_rate(n - 1, (n - 1) / RATE) for n in (2, 16, 64)]
     yield Figure(
