@@ -146,8 +146,21 @@ def undated(rows: Sequence[fit.Row], means: Sequence[float]) -> dict[str, float]
         if context:
             told.append((row.facts[0], _first_year(row.family), math.log2(context / REFERENCE_CONTEXT_TOKENS)))
             values.append(mean)
-    slopes = fit.ridge(told, values)
+    slopes = ridge(told, values)
     return dict(zip(("intercept", "per_doubling", "per_year", "per_context_doubling"), slopes, strict=True))
+
+
+def ridge(facts: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
+    """Level and slopes of a plain ridge regression; the level is free."""
+    lines = [(1.0, *line) for line in facts]
+    width = len(lines[0])
+    penalties = [fit.PENALTY_LEVEL, *([fit.PENALTY_FACTS] * (width - 1))]
+    normal = [
+        [math.fsum(line[i] * line[j] for line in lines) + (i == j) * penalties[i] for j in range(width)]
+        for i in range(width)
+    ]
+    pulls = [math.fsum(line[i] * value for line, value in zip(lines, values, strict=True)) for i in range(width)]
+    return [math.fsum(a * b for a, b in zip(line, pulls, strict=True)) for line in fit.inverse(normal)]
 
 
 def _first_year(family: str) -> float:

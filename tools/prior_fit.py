@@ -39,7 +39,7 @@ COLUMNS: Mapping[tuple[str, str], str] = {
 #: Open LLM Leaderboard v2 reads the first words of an answer, where a reasoning model still thinks.
 UNHEARD = {("open_llm", "reason")}
 #: Whoever stands behind a family; a model without a table entry still tells something of its maker's next one.
-LINEAGES: Mapping[str, str] = {
+LINEAGES = {
     "llama": r"llama|codellama|tulu|vicuna|wizardlm|phind",
     "gemma": r"gemma|codegemma",
     "mistral": r"mi[sx]tral|codestral|mathstral|starling|openchat|openhermes|zephyr|dolphin|nous-hermes",
@@ -305,16 +305,3 @@ def _rescaled(latent: Latent) -> Latent:
     mean = math.fsum(latent.means) / len(latent.means)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in latent.means) / len(latent.means))
     return Latent([(value - mean) / sd for value in latent.means], [value / sd for value in latent.sds], latent.sources)
-
-
-def ridge(facts: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
-    """Level and slopes of a plain ridge regression; the level is free."""
-    lines = [(1.0, *line) for line in facts]
-    width = len(lines[0])
-    penalties = [PENALTY_LEVEL, *([PENALTY_FACTS] * (width - 1))]
-    normal = [
-        [math.fsum(line[i] * line[j] for line in lines) + (i == j) * penalties[i] for j in range(width)]
-        for i in range(width)
-    ]
-    pulls = [math.fsum(line[i] * value for line, value in zip(lines, values, strict=True)) for i in range(width)]
-    return [math.fsum(a * b for a, b in zip(line, pulls, strict=True)) for line in inverse(normal)]

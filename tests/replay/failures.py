@@ -82,7 +82,7 @@ def figures() -> Iterator[Figure]:
     yield Figure(17, "failures in a row until a model rests, fewest", min(opened), 0, at_least=3, sample=len(opened))
     half = judge(calls(["ok", "timeout"] * 3), 6.0).resting
     yield Figure(17, "rests after half of the last six failed", half, 0, at_least=1)
-    innocent = sum(judge(calls([outcome] * 9), 9.0).resting for outcome in ("cancelled", "unreachable"))  # type: ignore[list-item]
+    innocent = sum(judge(calls([outcome] * 9), 9.0).resting for outcome in ("cancelled", "unreachable"))
     yield Figure(17, "rests for what is not its doing", innocent, 0, at_most=0, sample=2)
     rests = rests_s(8)
     yield Figure(17, "first rest, s", rests[0], 0, at_least=30, at_most=30)

@@ -108,5 +108,5 @@ def test_the_table_of_priors_is_what_its_script_makes() -> None:
     tool = part("tables").tool("build_priors")
     prior = importlib.import_module("elixi_models.selection.prior")
     made = json.loads(json.dumps(tool.document()))
-    packed = (Path(prior.__file__).parent / "data" / "priors.json.gz").read_bytes()
+    packed = (Path(str(prior.__file__)).parent / "data" / "priors.json.gz").read_bytes()
     assert json.loads(importlib.import_module("gzip").decompress(packed)) == made
