@@ -219,11 +219,7 @@ class Assembly:
                     resources=self.resources.latest,
                     allow_cloud=self.settings.allow_cloud_models,
                     active=self.active.current.model,
-                    calls={
-                        model.name: self.summaries.recent(model)
-                        for model in view.installed
-                        if summaries[model.name].requests
-                    },
+                    calls={it.name: self.summaries.recent(it) for it in view.installed if summaries[it.name].requests},
                     now_s=self.clock(),
                 )
             )
