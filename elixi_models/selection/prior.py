@@ -10,29 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from statistics import NormalDist
 
 from .. import names
 from ..inventory import InstalledModel
-from ..records import Task
+from ..quality import score_of
+from ..records import Estimate, Task
 
-#: score = 100·Φ(z / 1.6): 50 is the median of the reference models.
-_SCALE = 1.6
-_NORMAL = NormalDist()
+__all__ = ["Estimate", "billions_of_parameters", "estimate", "is_embedder_by_name", "quantization_penalty"]
+
 _REFERENCE_YEAR = 2024.5
 _REFERENCE_B = 8.0
 #: Same model when the parameter counts differ by less than this ratio ("7B" stands for 6.7 to 7.6).
 _SAME_SIZE_RATIO = 1.15
 _UNITS = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A prior quality: `score` 0-100, `sd` in z units, and where it comes from."""
-
-    score: float
-    sd: float
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +91,10 @@ def estimate(model: InstalledModel, task: Task) -> Estimate:
     if base in table.families:
         released, kind = table.families[base]
         z = _regress(table, subject, size_b, active_b=_active(table, base, size_b), released=released, kind=kind)
-        return Estimate(_score(z), sd, source)
+        return Estimate(score_of(z), sd, source)
     if size_b is not None:
         z = _regress(table, subject, size_b, active_b=size_b, released="2024-07", kind="general")
-        return Estimate(_score(z), 0.65, "size")
+        return Estimate(score_of(z), 0.65, "size")
     return Estimate(50.0, 1.0, "nothing")
 
 
@@ -152,10 +142,6 @@ def _regress(
     if kind == "coding":
         z += fitted["code"]
     return z
-
-
-def _score(z: float) -> float:
-    return 100 * _NORMAL.cdf(z / _SCALE)
 
 
 _PENALTIES = (

@@ -1,0 +1,64 @@
+"""The scale of quality, the same for the prior and for measurements. Pure.
+
+Ability `z` is a standard normal scale of the reference models; `score = 100·Φ(z / 1.6)`, so that 50 is their median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import NormalDist
+
+from .records import Estimate, TaskScore
+
+#: The tasks that have scores of their own, and the seed's names of them; `fast` follows from speed alone.
+BENCHMARK_NAMES: Mapping[str, str] = {
+    "general": "general_purpose",
+    "coding": "coding",
+    "creative": "creativity",
+    "analysis": "analysis",
+}
+#: With the prior's spread as it was fitted, its 90 % intervals hold the truth in 84 of 100 cases; with this, in 90.
+PRIOR_WIDENING = 1.3
+_SCALE = 1.6
+_NORMAL = NormalDist()
+_Z90 = 1.645
+_LEAST_SCORE, _MOST_SCORE = 0.01, 99.99
+
+
+def score_of(z: float) -> float:
+    """The score 0-100 of an ability."""
+    return 100 * _NORMAL.cdf(z / _SCALE)
+
+
+def z_of(score: float) -> float:
+    """The ability of a score; 0 and 100 are taken as almost that."""
+    return _SCALE * _NORMAL.inv_cdf(min(_MOST_SCORE, max(_LEAST_SCORE, score)) / 100)
+
+
+def make_task_score(
+    z: float, sd: float, *, n: int, source: str, prior_weight: float, accuracy: float | None = None
+) -> TaskScore:
+    """An ability and its standard deviation as a score with its interval, to a tenth of a point."""
+    ends = (round(score_of(z - _Z90 * sd), 1), round(score_of(z + _Z90 * sd), 1))
+    return TaskScore(round(score_of(z), 1), ends, n, source, round(prior_weight, 3), accuracy)
+
+
+def estimated_score(estimate: Estimate, *, penalty: float = 0.0) -> TaskScore:
+    """A score by the prior alone, less a penalty in points for a quantization that was not measured."""
+    z = z_of(max(0.0, estimate.score - penalty))
+    return make_task_score(z, PRIOR_WIDENING * estimate.sd, n=0, source=estimate.source, prior_weight=1.0)
+
+
+def benchmark_scores(scores: Mapping[str, TaskScore]) -> dict[str, float | None]:
+    """The seed's `benchmarks`, 0-100: what was measured, None where nothing was."""
+    return {name: _measured(scores.get(task)) for task, name in BENCHMARK_NAMES.items()}
+
+
+def task_suitability(scores: Mapping[str, TaskScore]) -> dict[str, float | None]:
+    """The seed's `task_suitability`, 0-10, likewise."""
+    measured = {task: _measured(scores.get(task)) for task in ("general", "coding", "analysis", "creative")}
+    return {task: None if score is None else round(score / 10, 1) for task, score in measured.items()}
+
+
+def _measured(score: TaskScore | None) -> float | None:
+    return None if score is None or score.estimated else score.score
