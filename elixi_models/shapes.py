@@ -203,6 +203,8 @@ def benchmark(job: BenchmarkJob) -> Json:
         "error_code": job.failure.code if job.failure else None,
         "benchmarks": report.get("benchmarks"),
         "task_suitability": report.get("task_suitability"),
+        "scores": report.get("scores"),
+        "stale": list(job.stale),
         "report": job.report,
         "created_at": timestamp(job.created_at_s),
         "updated_at": timestamp(job.updated_at_s),
