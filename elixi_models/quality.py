@@ -5,10 +5,12 @@ Ability `z` is a standard normal scale of the reference models; `score = 100·Φ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import NormalDist
+from typing import Any
 
-from .records import Estimate, TaskScore
+from .records import Estimate, ModelSummary, TaskScore
 
 #: The tasks that have scores of their own, and the seed's names of them; `fast` follows from speed alone.
 BENCHMARK_NAMES: Mapping[str, str] = {
@@ -23,6 +25,9 @@ _SCALE = 1.6
 _NORMAL = NormalDist()
 _Z90 = 1.645
 _LEAST_SCORE, _MOST_SCORE = 0.01, 99.99
+#: One number for the speed of a model is how long a reply of so many tokens takes it.
+REFERENCE_TOKENS = 150
+_SLOWEST_S = 32.0
 
 
 def score_of(z: float) -> float:
@@ -58,6 +63,39 @@ def task_suitability(scores: Mapping[str, TaskScore]) -> dict[str, float | None]
     """The seed's `task_suitability`, 0-10, likewise."""
     measured = {task: _measured(scores.get(task)) for task in ("general", "coding", "analysis", "creative")}
     return {task: None if score is None else round(score / 10, 1) for task, score in measured.items()}
+
+
+def fast_suitability(latency_s: float | None) -> float | None:
+    """0-10 from the time of a reply of 150 tokens: one second is 10, 32 seconds are 0, a doubling costs two."""
+    if latency_s is None or latency_s <= 0:
+        return None
+    share = (math.log(_SLOWEST_S) - math.log(latency_s)) / math.log(_SLOWEST_S)
+    return round(10 * min(1.0, max(0.0, share)), 1)
+
+
+def plain_score(score: TaskScore) -> dict[str, Any]:
+    """A score as plain JSON."""
+    return {
+        "score": score.score,
+        "ci90": list(score.ci90),
+        "n": score.n,
+        "source": score.source,
+        "prior_weight": score.prior_weight,
+        "accuracy": score.accuracy,
+        "estimated": score.estimated,
+    }
+
+
+def quality_fields(scores: Mapping[str, TaskScore], summary: ModelSummary) -> dict[str, Any]:
+    """What was measured of a model, None where nothing was; and what is thought of it, with estimates marked."""
+    latency_s = None
+    if summary.ttft_ms is not None and summary.ms_per_token is not None:
+        latency_s = (summary.ttft_ms + REFERENCE_TOKENS * summary.ms_per_token) / 1000
+    return {
+        "benchmarks": benchmark_scores(scores),
+        "task_suitability": {**task_suitability(scores), "fast": fast_suitability(latency_s)},
+        "quality": {task: plain_score(score) for task, score in scores.items()},
+    }
 
 
 def _measured(score: TaskScore | None) -> float | None:

@@ -137,16 +137,21 @@ class BenchmarkQueue:
 
         `stale` says why a result does not count any more.
         """
-        own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
-        known = {job.id for job in own}
-        stored = (documents.read(job) for job in self._follower.jobs(documents.KIND))
-        jobs = own + [job for job in stored if job is not None and job.id not in known]
-        jobs.sort(key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
+        jobs = sorted(self._known(), key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
         return self._marked(jobs)
 
     def scores(self) -> Mapping[str, Scores]:
-        """What was measured, by the identity of the weights (see `evidence.identity`) and by task; from memory."""
-        return self._evidence.scores(self.all(), machine=self._bench.machine())
+        """What was measured, by the identity of the weights (see `evidence.identity`) and by task; from memory.
+
+        The same object as long as no benchmark ended.
+        """
+        return self._evidence.scores(self._known(), machine=self._bench.machine())
+
+    def _known(self) -> list[BenchmarkJob]:
+        own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
+        known = {job.id for job in own}
+        stored = (documents.read(job) for job in self._follower.jobs(documents.KIND))
+        return own + [job for job in stored if job is not None and job.id not in known]
 
     def _marked(self, jobs: list[BenchmarkJob]) -> list[BenchmarkJob]:
         installed = {names.key(model.name): model for model in self._bench.observer.view.installed}

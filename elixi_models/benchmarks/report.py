@@ -17,12 +17,12 @@ from ..performance import (
     response_s,
     token_gaps,
 )
-from ..quality import benchmark_scores, task_suitability
+from ..quality import benchmark_scores, fast_suitability, plain_score, task_suitability
 from ..records import BenchmarkState, Estimate, TaskScore
 from .items import SCORED_TASKS, SEED, SUITE_VERSION, ScoredTask
 from .runner import Findings, Sample
 from .scoring import LINK_STATE, score_tasks
-from .speed import decode_figure, fast_suitability, first_token_figure, prefill_figure, reference_latency_s, server_rate
+from .speed import decode_figure, first_token_figure, prefill_figure, reference_latency_s, server_rate
 from .suites import OPTIONS, Plan
 
 SCHEMA_VERSION = 2
@@ -113,19 +113,6 @@ def quality_scores(plan: Plan, subject: Subject, findings: Findings) -> dict[str
         for task in SCORED_TASKS
     }
     return score_tasks(credits, lambda task: subject.priors[task], suite=plan.suite)
-
-
-def plain_score(score: TaskScore) -> dict[str, Any]:
-    """A score as plain JSON."""
-    return {
-        "score": score.score,
-        "ci90": list(score.ci90),
-        "n": score.n,
-        "source": score.source,
-        "prior_weight": score.prior_weight,
-        "accuracy": score.accuracy,
-        "estimated": score.estimated,
-    }
 
 
 def speed_figures(findings: Findings, *, was_resident: bool) -> dict[str, Any]:

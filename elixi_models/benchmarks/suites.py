@@ -170,6 +170,8 @@ def _own_item(given: object, number: int, max_tokens: int) -> Item:
 def _checked_prompt(prompt: object) -> str:
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidRequest("test_prompts must be a list of texts", field="test_prompts", reason="type")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise InvalidRequest("a test prompt has half a character", field="test_prompts", reason="encoding")
     if len(prompt) > MAX_PROMPT_CHARS:
         raise InvalidRequest(
             f"a test prompt is longer than {MAX_PROMPT_CHARS} characters", field="test_prompts", reason="length"

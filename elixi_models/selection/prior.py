@@ -13,10 +13,10 @@ from importlib.resources import files
 
 from .. import names
 from ..inventory import InstalledModel
-from ..quality import score_of
-from ..records import Estimate, Task
+from ..quality import estimated_score, score_of
+from ..records import Estimate, Task, TaskScore
 
-__all__ = ["Estimate", "billions_of_parameters", "estimate", "is_embedder_by_name", "quantization_penalty"]
+__all__ = ["Estimate", "assess", "billions_of_parameters", "estimate", "is_embedder_by_name", "quantization_penalty"]
 
 _REFERENCE_YEAR = 2024.5
 _REFERENCE_B = 8.0
@@ -167,3 +167,15 @@ def quantization_penalty(quantization: str | None, size_b: float | None) -> floa
     if size_b is not None and size_b >= 30:
         return points * 0.6
     return points
+
+
+def assess(model: InstalledModel, task: Task, measured: Mapping[str, TaskScore]) -> TaskScore:
+    """How good a model is at a task: as measured, which has its quantization in it, else as estimated."""
+    score = measured.get("general" if task == "fast" else task)
+    return _expected(model, task) if score is None else score
+
+
+@lru_cache(maxsize=4096)
+def _expected(model: InstalledModel, task: Task) -> TaskScore:
+    penalty = quantization_penalty(model.quantization, billions_of_parameters(model))
+    return estimated_score(estimate(model, task), penalty=penalty)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from .. import names
 from ..inventory import InstalledModel, ServerView
-from ..records import Choice, ModelSummary, Rejection, ResourceSample, Task
+from ..records import Choice, ModelSummary, Rejection, ResourceSample, Task, TaskScore
 from . import prior
 
 #: Tokens of a typical answer, and how much its time weighs, by task.
@@ -34,7 +34,8 @@ _FREE_SHARE_WANTED = 0.1
 class SelectionInputs:
     """Everything a choice depends on, read at one moment.
 
-    `summaries` are by installed name; `assignments` map a task to a name in any spelling.
+    `summaries` and `scores` (what benchmarks measured, by task) are by installed name; `assignments` map a task to a
+    name in any spelling.
     """
 
     view: ServerView
@@ -43,6 +44,7 @@ class SelectionInputs:
     resources: ResourceSample
     allow_cloud: bool = False
     active: str | None = None
+    scores: Mapping[str, Mapping[str, TaskScore]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +199,20 @@ def effective_bandwidth(models: Sequence[InstalledModel], summaries: Mapping[str
 def _score(task: Task, model: InstalledModel, inputs: SelectionInputs, bandwidth: float) -> Candidate:
     summary = inputs.summaries.get(model.name, ModelSummary())
     resident = inputs.view.residence(model) is not None
-    estimate = prior.estimate(model, task)
-    quality = estimate.score - prior.quantization_penalty(model.quantization, prior.billions_of_parameters(model))
+    score = prior.assess(model, task, inputs.scores.get(model.name, {}))
     time_s, speed_source = expected_time_s(task, model, summary, resident=resident, bandwidth=bandwidth)
     terms = {
-        "quality": quality,
+        "quality": score.score,
         "latency": 0.0 - _TIME_WEIGHT[task] * 10 * math.log10(1 + time_s / 5),
         "errors": 0.0 - 40 * _error_share(summary),
         "memory": 0.0 - _memory_cost(model, inputs, resident),
     }
     evidence: dict[str, object] = {
-        "quality": estimate.source,
-        "quality_sd": estimate.sd,
-        "estimated": True,
+        "quality": score.source,
+        "quality_sd": prior.estimate(model, task).sd if score.estimated else None,
+        "ci90": list(score.ci90),
+        "n": score.n,
+        "estimated": score.estimated,
         "speed": speed_source,
         "expected_time_s": round(time_s, 2),
         "requests": summary.requests,

@@ -115,6 +115,7 @@ def test_own_prompts_with_checks_are_scored():
         ({"test_prompts": ["a"] * 21}, "test_prompts", "length"),
         ({"test_prompts": ["a"] * 10_000}, "test_prompts", "length"),
         ({"test_prompts": ["a" * 8_001]}, "test_prompts", "length"),
+        ({"test_prompts": ["half \ud800"]}, "test_prompts", "encoding"),
         ({"test_prompts": [{"prompt": "a"}]}, "test_prompts", "type"),
         ({"test_prompts": [{"prompt": "a", "check": {"kind": "wise"}}]}, "test_prompts", "unknown"),
         ({"test_prompts": [{"check": {"kind": "lower_case"}}]}, "test_prompts", "type"),
