@@ -55,10 +55,7 @@ class ResourceMonitor:
         if self._machine is None:
             parts = [self._url]
             if self._local:
-                import psutil
-
-                gibibytes = round(psutil.virtual_memory().total / _BYTES_PER_GIB)
-                parts = [str(os.cpu_count()), str(gibibytes), platform.system(), platform.machine()]
+                parts = [str(os.cpu_count()), str(_ram_gibibytes()), platform.system(), platform.machine()]
             self._machine = hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
         return self._machine
 
@@ -125,6 +122,16 @@ class ResourceMonitor:
             return None
         used_s = sum(self._cpu_s[pid] - before[pid] for pid in known)
         return min(100.0, max(0.0, 100.0 * used_s / elapsed_s / cores))
+
+
+def _ram_gibibytes() -> int | None:
+    """In whole GiB: what the system keeps for itself differs a little from start to start."""
+    import psutil
+
+    try:
+        return round(psutil.virtual_memory().total / _BYTES_PER_GIB)
+    except (psutil.Error, OSError, RuntimeError, ValueError):
+        return None
 
 
 def _loaded_digests(view: ServerView) -> frozenset[str]:
