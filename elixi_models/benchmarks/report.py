@@ -234,7 +234,8 @@ def _verdict(sample: Sample) -> dict[str, Any]:
         "credit": round(verdict.credit, 3),
         "failed_checks": list(verdict.failed),
         "void": verdict.void,
-        "answer": (sample.answer or "")[:_LONGEST_ANSWER_SHOWN],
+        # Half a character, as a server may send it, is text to nobody else: MongoDB would refuse the report.
+        "answer": (sample.answer or "")[:_LONGEST_ANSWER_SHOWN].encode("utf-8", "replace").decode(),
     }
 
 

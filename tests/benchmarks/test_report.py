@@ -216,7 +216,8 @@ def test_own_checks_give_a_bare_share_that_mixes_into_no_score():
 
 def test_an_answer_is_reported_with_its_verdict():
     """What failed, why it was void, and how it began."""
-    long = answered("general", "no " * 100, SEA)
+    long, half = answered("general", "no " * 100, SEA), answered("general", "sea \ud800", SEA)
+    assert report_of(found(half))["items"][0]["answer"] == "sea ?"
     items = report_of(found(ANSWERS[2], long))["items"]
     verdicts = [{name: item[name] for name in ("task", "passed", "credit", "failed_checks", "void")} for item in items]
 
