@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from .records import Estimate, ModelSummary, TaskScore
+from .records import ModelSummary
 
 #: The tasks that have scores of their own, and the seed's names of them; `fast` follows from speed alone.
 BENCHMARK_NAMES: Mapping[str, str] = {
@@ -28,6 +29,36 @@ _LEAST_SCORE, _MOST_SCORE = 0.01, 99.99
 #: One number for the speed of a model is how long a reply of so many tokens takes it.
 REFERENCE_TOKENS = 150
 _SLOWEST_S = 32.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A prior quality: `score` 0-100, `sd` in z units, and where it comes from."""
+
+    score: float
+    sd: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """How good a model is at a task: `score` 0-100 with its 90 % interval, over `n` questions.
+
+    `source` names what it rests on (`quick+table`), `prior_weight` how much of it is the prior (0-1), `accuracy` the
+    bare share of checks passed. Without a question it is the prior alone.
+    """
+
+    score: float
+    ci90: tuple[float, float]
+    n: int
+    source: str
+    prior_weight: float
+    accuracy: float | None = None
+
+    @property
+    def estimated(self) -> bool:
+        """True when nothing was measured."""
+        return self.n == 0
 
 
 def score_of(z: float) -> float:

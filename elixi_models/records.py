@@ -245,36 +245,6 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A prior quality: `score` 0-100, `sd` in z units (see `quality`), and where it comes from."""
-
-    score: float
-    sd: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskScore:
-    """How good a model is at a task: `score` 0-100 with its 90 % interval, over `n` questions.
-
-    `source` names what it rests on (`quick+table`), `prior_weight` how much of it is the prior (0-1), `accuracy` the
-    bare share of checks passed. Without a question it is the prior alone.
-    """
-
-    score: float
-    ci90: tuple[float, float]
-    n: int
-    source: str
-    prior_weight: float
-    accuracy: float | None = None
-
-    @property
-    def estimated(self) -> bool:
-        """True when nothing was measured."""
-        return self.n == 0
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
     """The best model for a task and why. `terms` are points of 100 and sum to `utility`; both are None when
     an assignment or the lack of alternatives decided."""

@@ -10,7 +10,8 @@ from . import names
 from .catalogue.catalogue import CatalogueEntry
 from .errors import OllamaUnavailable
 from .inventory import InstalledModel, LoadedModel, ServerView
-from .records import ActiveModel, DownloadJob, Failure, ModelState, ModelSummary, ResourceSample, TaskScore
+from .quality import TaskScore
+from .records import ActiveModel, DownloadJob, Failure, ModelState, ModelSummary, ResourceSample
 from .store.following import StoreStatus
 
 

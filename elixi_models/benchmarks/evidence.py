@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..inventory import InstalledModel
-from ..records import BenchmarkJob, TaskScore
+from ..quality import TaskScore
+from ..records import BenchmarkJob
 from .items import SCORED_TASKS, SUITE_VERSION
 
 Scores = Mapping[str, TaskScore]

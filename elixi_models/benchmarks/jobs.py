@@ -13,7 +13,8 @@ from .. import names
 from ..errands import Errand
 from ..errors import CannotChat, NotFound
 from ..inventory import InstalledModel
-from ..records import BenchmarkJob, Estimate, Task
+from ..quality import Estimate
+from ..records import BenchmarkJob, Task
 from ..settings import Settings
 from ..store.base import Store
 from . import documents

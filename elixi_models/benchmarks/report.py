@@ -17,8 +17,8 @@ from ..performance import (
     response_s,
     token_gaps,
 )
-from ..quality import benchmark_scores, fast_suitability, plain_score, task_suitability
-from ..records import BenchmarkState, Estimate, TaskScore
+from ..quality import Estimate, TaskScore, benchmark_scores, fast_suitability, plain_score, task_suitability
+from ..records import BenchmarkState
 from .items import SCORED_TASKS, SEED, SUITE_VERSION, ScoredTask
 from .runner import Findings, Sample
 from .scoring import LINK_STATE, score_tasks

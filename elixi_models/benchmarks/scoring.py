@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from ..quality import PRIOR_WIDENING, make_task_score, z_of
-from ..records import Estimate, TaskScore
+from ..quality import PRIOR_WIDENING, Estimate, TaskScore, make_task_score, z_of
 from .items import SCORED_TASKS, ScoredTask
 
 #: A prior is never taken as surer than this: its table is of models in full precision on other people's machines.

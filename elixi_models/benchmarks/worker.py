@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BenchmarkRunning, ElixiModelsError, InternalError, StoreUnavailable
 from ..inventory import InstalledModel, ServerView
-from ..records import BenchmarkJob, BenchmarkState, Estimate, Failure, Measurement, Task
+from ..quality import Estimate
+from ..records import BenchmarkJob, BenchmarkState, Failure, Measurement, Task
 from ..settings import Settings
 from ..upstream.cancellation import Cancellation
 from .docket import Docket

@@ -13,8 +13,8 @@ from importlib.resources import files
 
 from .. import names
 from ..inventory import InstalledModel
-from ..quality import estimated_score, score_of
-from ..records import Estimate, Task, TaskScore
+from ..quality import Estimate, TaskScore, estimated_score, score_of
+from ..records import Task
 
 __all__ = ["Estimate", "assess", "billions_of_parameters", "estimate", "is_embedder_by_name", "quantization_penalty"]
 

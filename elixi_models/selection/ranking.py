@@ -13,7 +13,8 @@ from statistics import median
 
 from .. import names
 from ..inventory import InstalledModel, ServerView
-from ..records import Choice, ModelSummary, Rejection, ResourceSample, Task, TaskScore
+from ..quality import TaskScore
+from ..records import Choice, ModelSummary, Rejection, ResourceSample, Task
 from . import prior
 
 #: Tokens of a typical answer, and how much its time weighs, by task.

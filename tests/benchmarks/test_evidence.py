@@ -10,7 +10,8 @@ import pytest
 from elixi_models.benchmarks.evidence import Evidence, collect, identity, staleness
 from elixi_models.benchmarks.items import SUITE_VERSION
 from elixi_models.inventory import InstalledModel
-from elixi_models.records import BenchmarkJob, TaskScore
+from elixi_models.quality import TaskScore
+from elixi_models.records import BenchmarkJob
 
 from .conftest import URL
 

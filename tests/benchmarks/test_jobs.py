@@ -24,7 +24,8 @@ from elixi_models.benchmarks.suites import make_plan
 from elixi_models.chatting import Chat
 from elixi_models.errors import BenchmarkRunning, CannotChat, InvalidRequest, NotFound, StoreUnavailable
 from elixi_models.inventory import InstalledModel
-from elixi_models.records import BenchmarkJob, Estimate, Measurement
+from elixi_models.quality import Estimate
+from elixi_models.records import BenchmarkJob, Measurement
 from elixi_models.settings import Settings
 from elixi_models.store.following import StoreFollower
 from elixi_models.store.sqlite import SqliteStore

@@ -14,7 +14,8 @@ from elixi_models.benchmarks.scoring import score_task
 from elixi_models.benchmarks.suites import Item, make_plan
 from elixi_models.benchmarks.verifiers import verify
 from elixi_models.inventory import InstalledModel
-from elixi_models.records import Estimate, Failure
+from elixi_models.quality import Estimate
+from elixi_models.records import Failure
 
 from .conftest import URL, reply
 

@@ -8,8 +8,7 @@ import random
 import pytest
 
 from elixi_models.benchmarks.scoring import LINKS, posterior, score_task, score_tasks
-from elixi_models.quality import score_of, z_of
-from elixi_models.records import Estimate
+from elixi_models.quality import Estimate, score_of, z_of
 
 VAGUE = Estimate(50.0, 1.0, "nothing")
 SURE = Estimate(50.0, 0.2, "table")

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
-from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample, TaskScore
+from elixi_models.quality import TaskScore
+from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
 from elixi_models.selection.ranking import SelectionInputs, effective_bandwidth, expected_time_s, needed_bytes, rank
 from elixi_models.selection.snapshot import Selector
 

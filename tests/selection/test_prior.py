@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elixi_models.inventory import InstalledModel
-from elixi_models.records import TaskScore
+from elixi_models.quality import TaskScore
 from elixi_models.selection import prior
 
 

@@ -11,7 +11,7 @@ from elixi_models import messages, shapes
 from elixi_models.assignments import Assignments
 from elixi_models.catalogue.catalogue import CatalogueEntry
 from elixi_models.inventory import InstalledModel, LoadedModel
-from elixi_models.quality import quality_fields
+from elixi_models.quality import TaskScore, quality_fields
 from elixi_models.records import (
     Activation,
     ActiveModel,
@@ -24,7 +24,6 @@ from elixi_models.records import (
     Rejection,
     Reply,
     ResourceSample,
-    TaskScore,
     UsageEvent,
 )
 from elixi_models.reports import Deletion, HealthReport, Inventory, ModelCard, StatusReport, Unloading
