@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable
 
 from . import names
+from .assessment import Assessment
 from .assignments import TaskAssignments
 from .benchmarks.jobs import BenchmarkQueue
 from .catalogue.catalogue import Catalogue
 from .chatting import Chat
 from .downloads.jobs import DownloadQueue
 from .elixi import BrainLink
-from .errors import ElixiModelsError, OllamaUnavailable
+from .errors import ElixiModelsError
 from .inventory import InstalledModel, ServerView
 from .metrics.archive import HistoryArchive
 from .metrics.footprints import Footprints
@@ -24,6 +25,7 @@ from .metrics.usage import UsageHistory
 from .records import ActiveModel, BenchmarkJob, DownloadJob
 from .removal import Removal
 from .reports import Facts
+from .selection import prior
 from .selection.snapshot import SelectionInputs, Selector
 from .settings import Settings
 from .signals import announce
@@ -166,11 +168,15 @@ class Assembly:
             on_finished=self._benchmarked,
             memory_bytes=lambda model: self.facts(self.observer.view).memory_bytes(model),
             wanted=lambda name: name == self.active.current.model,
+            prior=prior.estimate,
+            machine=self.resources.machine,
         )
+        self.assessment = Assessment(self.benchmarks.scores)
 
     def _wire(self) -> None:
         self.observer.subscribe(self._observed)
         self.follower.every(_RESUME_S, lambda store: self.downloads.resume())
+        self.follower.every(_RESUME_S, lambda store: self._follow_benchmarks())
         self.follower.every(self.settings.store_follow_s, lambda store: self.active.notice_brain())
         kept = {"measurement_days": self.settings.measurement_days, "rollup_days": self.settings.rollup_days}
         self.follower.every(_SWEEP_S, lambda store: store.sweep(now_s=self.clock(), **kept))
@@ -204,11 +210,13 @@ class Assembly:
             summarise=self.summaries.summary,
             classify=self.catalogue.classify,
             footprints=self.footprints.latest,
+            assess=self.assessment.assess,
         )
 
     def rebuild_selection(self) -> None:
         """Make the snapshot that choices are read from anew; about a millisecond, never on a request's thread."""
         with self._rebuilding:
+            self.assessment.refresh()
             view = self.observer.view
             summaries = {model.name: self.summaries.summary(model) for model in view.installed}
             self.selector.rebuild(
@@ -221,6 +229,7 @@ class Assembly:
                     active=self.active.current.model,
                     calls={it.name: self.summaries.recent(it) for it in view.installed if summaries[it.name].requests},
                     now_s=self.clock(),
+                    measured=self.assessment.measured_by_name(view.installed),
                 )
             )
 
@@ -228,6 +237,11 @@ class Assembly:
         self.resources.refresh(view)
         self.footprints.note(view, self.resources.latest)
         self.rebuild_selection()
+
+    def _follow_benchmarks(self) -> None:
+        """A benchmark of another process, or of an earlier run, may have changed the scores."""
+        if self.assessment.refresh():
+            self.rebuild_selection()
 
     def _switched(self, active: ActiveModel) -> None:
         self.history.record("switch", active.model, "ok", user=active.user, previous=active.previous)
@@ -270,29 +284,6 @@ class Assembly:
         self._lock = threading.Lock()
         self._rebuilding = threading.Lock()
         self._started = False
-        for part in (
-            self.gateway,
-            self.observer,
-            self.follower,
-            self.cache,
-            self.summaries,
-            self.recorder,
-            self.archive,
-            self.history,
-            self.chat,
-            self.brain,
-            self.active,
-            self.downloads,
-            self.switching,
-            self.benchmarks,
-        ):
-            part.reset_after_fork()
-
-
-def unavailable(view: ServerView) -> OllamaUnavailable:
-    """The error for a server without an answer: it failed to, or was not asked yet."""
-    if view.error_code is None and view.as_of_s is None:
-        return OllamaUnavailable("Ollama was not asked yet. Ask again in a moment.", ollama_url=view.ollama_url)
-    return OllamaUnavailable(
-        "Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.", ollama_url=view.ollama_url
-    )
+        for part in vars(self).values():
+            if part is not self._sender and hasattr(part, "reset_after_fork"):
+                part.reset_after_fork()

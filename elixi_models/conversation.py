@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .assembly import Assembly, unavailable
+from .assembly import Assembly
 from .errors import ElixiModelsError, InvalidRequest, ModelNotInstalled, NoUsableModel, OllamaUnavailable
 from .names import ModelName
 from .records import Choice, Failure, Reply
+from .reports import unavailable
 
 _MAX_PROMPT_CHARS = 1_000_000
 _PATIENT_LOOK_S = 5.0

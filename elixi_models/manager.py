@@ -120,7 +120,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
         self,
         model_name: str,
         num_prompts: int | None = None,
-        test_prompts: list[str] | None = None,
+        test_prompts: list[str | Json] | None = None,
         suite: str = "quick",
     ) -> Json:
         """Envelope with the benchmark that was started; it runs in the background."""

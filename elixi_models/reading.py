@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from . import __version__
-from .assembly import Assembly, unavailable
+from .assembly import Assembly
 from .assignments import Assignments
 from .conversation import Conversation
 from .errors import NotFound, OllamaDisabled
@@ -15,7 +15,7 @@ from .inventory import ServerView
 from .metrics.history import Bucket, ModelHistory, benchmarks_within, span_of
 from .names import ModelName
 from .records import BenchmarkJob, Choice, DownloadJob, Reply, UsageEvent
-from .reports import HealthReport, Inventory, StatusReport, report_health, report_status, take_inventory
+from .reports import HealthReport, Inventory, StatusReport, report_health, report_status, take_inventory, unavailable
 from .settings import Settings
 
 

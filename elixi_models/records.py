@@ -154,7 +154,10 @@ class DownloadJob:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkJob:
-    """A benchmark as the world sees it; `report` is there once it ended with anything measured."""
+    """A benchmark as the world sees it; `report` is there once it ended with anything measured.
+
+    `stale` says why its result does not count any more (`weights`, `machine`, `suite_version`); it is never stored.
+    """
 
     id: str
     ollama_url: str
@@ -171,6 +174,7 @@ class BenchmarkJob:
     failure: Failure | None = None
     finished_at_s: float | None = None
     report: dict[str, Any] | None = None
+    stale: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -238,16 +242,6 @@ class Rejection:
 
     model: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredScore:
-    """A quality that was measured on this machine: points 0-100, its 90 % interval, from how many items and where."""
-
-    score: float
-    ci90: tuple[float, float] | None = None
-    n: int = 0
-    source: str = "benchmark"
 
 
 @dataclass(frozen=True, slots=True)

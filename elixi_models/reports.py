@@ -8,14 +8,19 @@ from typing import Any, Literal
 
 from . import names
 from .catalogue.catalogue import CatalogueEntry
+from .errors import OllamaUnavailable
 from .inventory import InstalledModel, LoadedModel, ServerView
+from .quality import TaskScore
 from .records import ActiveModel, DownloadJob, Failure, ModelState, ModelSummary, ResourceSample
 from .store.following import StoreStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """One installed model with everything that is known about it. `memory_bytes` is its footprint when loaded."""
+    """One installed model with everything that is known about it.
+
+    `memory_bytes` is its footprint when loaded, `quality` its score for each task, measured or estimated.
+    """
 
     model: InstalledModel
     kind: str | None
@@ -23,6 +28,7 @@ class ModelCard:
     memory_bytes: int | None
     loaded: bool
     active: bool
+    quality: Mapping[str, TaskScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,7 @@ class Facts:
     summarise: Callable[[InstalledModel], ModelSummary]
     classify: Callable[[InstalledModel], str | None]
     footprints: Mapping[str, int] = field(default_factory=dict)
+    assess: Callable[[InstalledModel], Mapping[str, TaskScore]] = lambda model: {}
 
     def card(self, model: InstalledModel) -> ModelCard:
         """What is known about one installed model."""
@@ -106,6 +113,7 @@ class Facts:
             memory_bytes=self.memory_bytes(model),
             loaded=self.view.residence(model) is not None,
             active=active,
+            quality=self.assess(model),
         )
 
     def memory_bytes(self, model: InstalledModel) -> int | None:
@@ -225,4 +233,13 @@ def report_health(view: ServerView, store: StoreStatus, *, live_downloads: int, 
         },
         store={"kind": store.kind, "available": store.available, "pending": store.pending},
         live_downloads=live_downloads,
+    )
+
+
+def unavailable(view: ServerView) -> OllamaUnavailable:
+    """The error for a server without an answer: it failed to, or was not asked yet."""
+    if view.error_code is None and view.as_of_s is None:
+        return OllamaUnavailable("Ollama was not asked yet. Ask again in a moment.", ollama_url=view.ollama_url)
+    return OllamaUnavailable(
+        "Ollama does not answer. Start it with `ollama serve`, or set OLLAMA_API_URL.", ollama_url=view.ollama_url
     )

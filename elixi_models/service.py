@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import names
-from .assembly import unavailable
 from .assignments import Assignments
 from .errands import Errand
 from .errors import ModelActive, ModelNotInstalled
@@ -13,7 +12,7 @@ from .inventory import InstalledModel
 from .names import ModelName
 from .reading import ModelReader
 from .records import Activation, BenchmarkJob, DownloadJob
-from .reports import Deletion, Unloading, freed_bytes
+from .reports import Deletion, Unloading, freed_bytes, unavailable
 
 
 class ModelService(ModelReader):
@@ -144,7 +143,7 @@ class ModelService(ModelReader):
         *,
         suite: str = "quick",
         num_prompts: int | None = None,
-        test_prompts: list[str] | None = None,
+        test_prompts: Sequence[str | Mapping[str, object]] | None = None,
         user: str | None = None,
         wait_s: float | None = None,
     ) -> BenchmarkJob:

@@ -9,6 +9,7 @@ from typing import Any
 from . import names, reasons, timelines
 from .assignments import Assignments
 from .catalogue.catalogue import CatalogueEntry
+from .quality import quality_fields
 from .records import (
     Activation,
     BenchmarkJob,
@@ -71,6 +72,7 @@ def _card(card: ModelCard) -> Json:
         "remote": model.remote,
         "loaded": card.loaded,
         "active": card.active,
+        **quality_fields(card.quality, card.summary),
     }
 
 
@@ -124,6 +126,7 @@ def status(report: StatusReport) -> Json:
             "features": None if model is None or model.capabilities is None else list(model.capabilities),
             "active_context": report.residence.context_length if report.residence else None,
         },
+        **quality_fields(card.quality if card else {}, summary),
         "previous_model": _shown(report.active.previous),
         "requested_model": _shown(report.pending),
         "loaded": report.residence is not None,
@@ -203,6 +206,8 @@ def benchmark(job: BenchmarkJob) -> Json:
         "error_code": job.failure.code if job.failure else None,
         "benchmarks": report.get("benchmarks"),
         "task_suitability": report.get("task_suitability"),
+        "scores": report.get("scores"),
+        "stale": list(job.stale),
         "report": job.report,
         "created_at": timestamp(job.created_at_s),
         "updated_at": timestamp(job.updated_at_s),

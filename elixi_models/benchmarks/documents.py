@@ -25,7 +25,7 @@ def number_of(job: BenchmarkJob) -> int:
 
 def document(job: BenchmarkJob) -> JsonObject:
     """A job as the store keeps it; all benchmarks of a server are one subject, so that only one runs at a time."""
-    plain = {name: value for name, value in asdict(job).items() if name != "id"}
+    plain = {name: value for name, value in asdict(job).items() if name not in ("id", "stale")}
     return {**plain, "kind": KIND, "subject": job.ollama_url, "number": number_of(job), "live": job.live}
 
 

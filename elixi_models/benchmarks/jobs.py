@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,14 @@ from .. import names
 from ..errands import Errand
 from ..errors import CannotChat, NotFound
 from ..inventory import InstalledModel
-from ..records import BenchmarkJob
+from ..quality import Estimate
+from ..records import BenchmarkJob, Task
 from ..settings import Settings
 from ..store.base import Store
 from . import documents
 from .docket import Docket, Office, already_running, bury
-from .suites import make_plan
+from .evidence import Evidence, Scores, staleness
+from .suites import OwnPrompt, make_plan
 from .worker import Bench, Benchmark, Chatting
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class BenchmarkQueue:
         nonce: a new text for each request.
         memory_bytes: the footprint of a loaded model where the machine tells it.
         wanted: whether a model is to stay loaded although a benchmark loaded it (the active one).
+        prior: what is thought of a model for a task before it is measured.
+        machine: names the hardware that Ollama runs on; results belong to it.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class BenchmarkQueue:
         nonce: Callable[[], str] = lambda: os.urandom(6).hex(),
         memory_bytes: Callable[[InstalledModel], int | None] = lambda model: None,
         wanted: Callable[[str], bool] = lambda model: False,
+        prior: Callable[[InstalledModel, Task], Estimate] = lambda model, task: Estimate(50.0, 1.0, "nothing"),
+        machine: Callable[[], str] = lambda: "unknown",
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -66,9 +72,12 @@ class BenchmarkQueue:
         self._on_finished = on_finished
         self._first_owner = owner
         self._office = Office(store, follower, owner, settings.lease_s, clock, monotonic)
-        self._bench = Bench(gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted)
+        self._bench = Bench(
+            gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted, prior, machine
+        )
         self._lock = threading.Lock()
         self._own: list[Benchmark] = []
+        self._evidence = Evidence()
         follower.watch_jobs(documents.KIND, settings.ollama_url)
         follower.every(settings.store_follow_s, self._look_after, at_close=True)
 
@@ -78,7 +87,7 @@ class BenchmarkQueue:
         *,
         suite: str = "quick",
         num_prompts: int | None = None,
-        test_prompts: Sequence[str] | None = None,
+        test_prompts: Sequence[OwnPrompt] | None = None,
         user: str | None = None,
     ) -> BenchmarkJob:
         """Begin to measure a model; waits at most `switch_wait_s` to learn whether it may.
@@ -125,12 +134,35 @@ class BenchmarkQueue:
         return next((job for job in self.all() if wanted is None or names.key(job.model) == wanted), None)
 
     def all(self) -> list[BenchmarkJob]:
-        """Every benchmark of this server that is remembered, newest first; from memory."""
+        """Every benchmark of this server that is remembered, newest first; from memory.
+
+        `stale` says why a result does not count any more.
+        """
+        jobs = sorted(self._known(), key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
+        return self._marked(jobs)
+
+    def scores(self) -> Mapping[str, Scores]:
+        """What was measured, by the identity of the weights (see `evidence.identity`) and by task; from memory.
+
+        The same object as long as no benchmark ended.
+        """
+        return self._evidence.scores(self._known(), machine=self._bench.machine())
+
+    def _known(self) -> list[BenchmarkJob]:
         own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
         known = {job.id for job in own}
         stored = (documents.read(job) for job in self._follower.jobs(documents.KIND))
-        jobs = own + [job for job in stored if job is not None and job.id not in known]
-        return sorted(jobs, key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
+        return own + [job for job in stored if job is not None and job.id not in known]
+
+    def _marked(self, jobs: list[BenchmarkJob]) -> list[BenchmarkJob]:
+        installed = {names.key(model.name): model for model in self._bench.observer.view.installed}
+        machine = self._bench.machine() if jobs else ""
+        return [
+            replace(job, stale=staleness(job.report, machine=machine, model=installed.get(names.key(job.model))))
+            if job.report and not job.live
+            else job
+            for job in jobs
+        ]
 
     def cancel(self, *, user: str | None = None) -> BenchmarkJob:
         """Call the running benchmark off, wherever it runs: within a second. One that has ended is returned as it is.

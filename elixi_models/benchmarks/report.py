@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from .. import names
@@ -16,20 +16,23 @@ from ..performance import (
     performance_document,
     response_s,
     token_gaps,
-    unmeasured_benchmarks,
-    unmeasured_suitability,
 )
+from ..quality import Estimate, TaskScore, benchmark_scores, fast_suitability, plain_score, task_suitability
 from ..records import BenchmarkState
+from .items import SCORED_TASKS, SEED, SUITE_VERSION, ScoredTask
 from .runner import Findings, Sample
-from .speed import decode_figure, fast_suitability, first_token_figure, prefill_figure, reference_latency_s, server_rate
-from .suites import OPTIONS, SUITE_VERSION, Plan
+from .scoring import LINK_STATE, score_tasks
+from .speed import decode_figure, first_token_figure, prefill_figure, reference_latency_s, server_rate
+from .suites import OPTIONS, Plan
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_LONGEST_ANSWER_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured and where. `memory` is what it took when warm; `was_resident` whether it was loaded before."""
+    """What is measured and where. `memory` is what it took when warm; `was_resident` whether it was loaded before;
+    `machine` names the hardware, `priors` is what was thought of the model for each task."""
 
     model: InstalledModel
     ollama_url: str
@@ -37,6 +40,8 @@ class Subject:
     was_resident: bool
     memory: Mapping[str, int | None]
     started_at_s: float
+    machine: str
+    priors: Mapping[str, Estimate]
 
 
 def final_state(findings: Findings) -> tuple[BenchmarkState, str | None]:
@@ -63,7 +68,8 @@ def make_report(
     reason: str | None,
     finished_at_s: float | None,
 ) -> dict[str, Any]:
-    """The report, also of a benchmark that still runs. Same findings, same bytes. Quality is not measured here."""
+    """The report, also of a benchmark that still runs. Same findings, same bytes."""
+    scores = quality_scores(plan, subject, findings)
     speed = speed_figures(findings, was_resident=subject.was_resident)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -72,8 +78,11 @@ def make_report(
         "model": names.shown(subject.model.name),
         "digest": subject.model.digest,
         "weights_digest": subject.model.weights_digest,
+        "machine": subject.machine,
         "server": {"url": subject.ollama_url, "version": subject.server_version},
         "options": dict(OPTIONS),
+        "seed": SEED,
+        "link": LINK_STATE,
         "started_at": _timestamp(subject.started_at_s),
         "finished_at": None if finished_at_s is None else _timestamp(finished_at_s),
         "status": state,
@@ -83,13 +92,27 @@ def make_report(
         "custom": _custom(findings),
         "memory": dict(subject.memory),
         "errors": _errors(findings),
-        "benchmarks": unmeasured_benchmarks(),
+        "scores": {task: plain_score(score) for task, score in scores.items()},
+        "benchmarks": benchmark_scores(scores),
         "task_suitability": {
-            **unmeasured_suitability(),
+            **task_suitability(scores),
             "fast": fast_suitability(speed["reference_latency_s"]),
         },
         "warnings": list(findings.warnings),
     }
+
+
+def quality_scores(plan: Plan, subject: Subject, findings: Findings) -> dict[str, TaskScore]:
+    """The scores of the tasks of which a standard question was answered; own prompts do not mix in."""
+    credits: dict[ScoredTask, list[float]] = {
+        task: [
+            sample.verdict.credit
+            for sample in findings.samples
+            if sample.item.kind == "quality" and sample.item.task == task and sample.verdict is not None
+        ]
+        for task in SCORED_TASKS
+    }
+    return score_tasks(credits, lambda task: subject.priors[task], suite=plan.suite)
 
 
 def speed_figures(findings: Findings, *, was_resident: bool) -> dict[str, Any]:
@@ -136,6 +159,8 @@ def document_of(
             name: report["speed"][name]["ci90"]
             for name in ("decode_tokens_per_second", "first_token_ms", "prefill_tokens_per_second")
         },
+        machine=subject.machine,
+        scores=report["scores"],
         benchmarks=report["benchmarks"],
         task_suitability=report["task_suitability"],
     )
@@ -162,7 +187,17 @@ def _custom(findings: Findings) -> dict[str, Any] | None:
         "prompts": len({sample.item.id for sample in findings.samples if sample.item.kind == "custom"}),
         "decode_tokens_per_second": decode_figure(replies),
         "first_token_ms": first_token_figure(replies),
+        "accuracy": _custom_accuracy(findings),
     }
+
+
+def _custom_accuracy(findings: Findings) -> dict[str, Any]:
+    """For each task the bare share of the user's own checks that held; not a score, and not compared with one."""
+    credits: dict[str, list[float]] = {}
+    for sample in findings.samples:
+        if sample.item.kind == "custom" and sample.item.task and sample.verdict is not None:
+            credits.setdefault(sample.item.task, []).append(sample.verdict.credit)
+    return {task: {"share": round(mean(shares), 3), "n": len(shares)} for task, shares in credits.items()}
 
 
 def _errors(findings: Findings) -> dict[str, int]:
@@ -174,10 +209,10 @@ def _item(sample: Sample, number: int) -> dict[str, Any]:
     return {
         "number": number,
         "id": sample.item.id,
-        "task": "custom" if sample.item.kind == "custom" else "speed",
+        "task": "custom" if sample.item.kind == "custom" else sample.item.task or "speed",
         "kind": sample.item.kind,
         "outcome": reply.outcome,
-        "passed": None,
+        **_verdict(sample),
         "prompt_tokens": reply.prompt_tokens,
         "tokens": reply.tokens,
         "first_token_ms": _milliseconds(first_token_s(reply)),
@@ -187,6 +222,20 @@ def _item(sample: Sample, number: int) -> dict[str, Any]:
         "done_reason": reply.done_reason,
         "error": sample.failure.message if sample.failure else None,
         "error_code": sample.failure.code if sample.failure else None,
+    }
+
+
+def _verdict(sample: Sample) -> dict[str, Any]:
+    verdict = sample.verdict
+    if verdict is None:
+        return {"passed": None, "credit": None, "failed_checks": [], "void": None, "answer": None}
+    return {
+        "passed": verdict.passed,
+        "credit": round(verdict.credit, 3),
+        "failed_checks": list(verdict.failed),
+        "void": verdict.void,
+        # Half a character, as a server may send it, is text to nobody else: MongoDB would refuse the report.
+        "answer": (sample.answer or "")[:_LONGEST_ANSWER_SHOWN].encode("utf-8", "replace").decode(),
     }
 
 

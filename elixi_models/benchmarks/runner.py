@@ -10,6 +10,7 @@ from ..performance import MIN_GAPS, token_gaps
 from ..records import Failure, Measurement
 from .speed import is_unstable, prefill_figure
 from .suites import Item, Kind, Plan
+from .verifiers import Verdict, verify
 
 _IDLE_LOOK_S = 0.2
 _LONGEST_WAIT_S = 600.0
@@ -24,19 +25,21 @@ _HOPELESS = frozenset({"refused", "oom", "load_failed"})
 
 
 class Ask(Protocol):
-    """Sends one request with the nonce before its prompt; blocks, and raises nothing for what the server does."""
+    """Sends one request, with the nonce, if any, before its prompt; blocks, raises nothing for what the server does."""
 
-    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[Measurement, Failure | None]:
-        """The measurement, of outcome `cancelled` when a person's chat went first; and why there is no answer."""
+    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[str | None, Measurement, Failure | None]:
+        """The answer; the measurement, `cancelled` when a person's chat went first; why there is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request as it went."""
+    """One request as it went; with a verdict where the answer was held to checks."""
 
     item: Item
     measurement: Measurement
     failure: Failure | None
+    answer: str | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class Findings:
     @property
     def measured(self) -> bool:
         """True when anything was answered beside warm-ups."""
-        return any(reply.outcome == "ok" for reply in self.replies("decode", "prefill", "custom"))
+        return any(reply.outcome == "ok" for reply in self.replies("decode", "prefill", "custom", "quality"))
 
     def warn(self, warning: str) -> None:
         """Note a warning once."""
@@ -76,7 +79,8 @@ class Runner:
     """Runs one plan once.
 
     Args:
-        nonce: a new text for every request, so that no prompt is answered from the server's cache.
+        nonce: a new text for every request that measures speed, so that no prompt comes from the server's cache.
+            Questions are asked without one: it might change their answers, and so the score.
         wait_idle: waits at most so many seconds until nobody chats; True when nobody does.
         stopped: True once the benchmark was called off.
         noted: called after every item, and once when the benchmark's turn has come.
@@ -155,14 +159,16 @@ class Runner:
             if self._left_s() <= 0:
                 raise _Ended("deadline")
             timeout_s = min(self._timeout_s(item), self._left_s())
-            measurement, failure = self._ask_server(item, self._nonce(), timeout_s)
+            nonce = "" if item.checks else self._nonce()
+            answer, measurement, failure = self._ask_server(item, nonce, timeout_s)
             if measurement.outcome != "cancelled":
                 break
             self._check_stopped()
             self._make_way(item)
         if measurement.outcome == "timeout" and self._left_s() <= 0:
             raise _Ended("deadline")
-        self._findings.samples.append(Sample(item, measurement, failure))
+        verdict = _judge(item, answer, measurement)
+        self._findings.samples.append(Sample(item, measurement, failure, answer if verdict else None, verdict))
         self._give_up_after(measurement, failure)
 
     def _make_way(self, item: Item) -> None:
@@ -221,6 +227,13 @@ class Runner:
             pace_s = (self._monotonic() - self._began_at) / done
             self._findings.remaining_s = max(0.0, min(pace_s * (total - done), self._left_s()))
         self._noted(self._findings)
+
+
+def _judge(item: Item, answer: str | None, measurement: Measurement) -> Verdict | None:
+    """Silence is an answer, and a wrong one; a failure of the server says nothing of the model."""
+    if not item.checks or measurement.outcome not in ("ok", "empty"):
+        return None
+    return verify(answer, item.checks, cut=measurement.done_reason == "length")
 
 
 def _gaps(replies: list[Measurement]) -> int:

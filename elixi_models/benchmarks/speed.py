@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import random
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from ..performance import decode_rate, first_token_s, token_gaps
+from ..quality import REFERENCE_TOKENS
 from ..records import Measurement
 
 T = TypeVar("T")
@@ -17,8 +17,6 @@ Figure: TypeAlias = dict[str, Any]
 _RESAMPLES = 1_000
 _SEED = 0
 _CACHED = 3.0
-_REFERENCE_TOKENS = 150
-_SLOWEST_S = 32.0
 UNSTABLE_CV = 0.10
 
 
@@ -70,15 +68,7 @@ def reference_latency_s(decode: Figure, first_token: Figure) -> float | None:
     """How long a reply of 150 tokens takes a loaded model: one number for each model."""
     if not decode["value"] or first_token["value"] is None:
         return None
-    return _rounded(first_token["value"] / 1000 + _REFERENCE_TOKENS / decode["value"])
-
-
-def fast_suitability(latency_s: float | None) -> float | None:
-    """0-10 from the reference latency: one second is 10, 32 seconds are 0, a doubling costs two."""
-    if latency_s is None or latency_s <= 0:
-        return None
-    share = (math.log(_SLOWEST_S) - math.log(latency_s)) / math.log(_SLOWEST_S)
-    return round(10 * min(1.0, max(0.0, share)), 1)
+    return _rounded(first_token["value"] / 1000 + REFERENCE_TOKENS / decode["value"])
 
 
 def bootstrap_ci90(values: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> list[float] | None:

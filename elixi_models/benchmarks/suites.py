@@ -8,15 +8,19 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from ..errors import InvalidRequest
+from .checks import Check
+from .items import SCORED_TASKS, quality_items
+from .verifiers import parse_checks
 
-SUITE_VERSION = "speed-1"
 MAX_PROMPTS = 20
 MAX_PROMPT_CHARS = 8_000
 WARM_UP_TOKENS = 8
 #: Sampling only: an option of the runner (`num_ctx` …) that chat does not send would cost a reload.
 OPTIONS: Mapping[str, float] = MappingProxyType({"temperature": 0, "seed": 42, "top_k": 1, "repeat_penalty": 1})
 
-Kind: TypeAlias = Literal["cold", "warm_up", "decode", "prefill", "custom"]
+#: A prompt of the user's own: a text, or `{"task", "prompt", "check"}`.
+OwnPrompt: TypeAlias = str | Mapping[str, object]
+Kind: TypeAlias = Literal["cold", "warm_up", "decode", "prefill", "custom", "quality"]
 
 _SUBJECTS = (
     "a lighthouse keeper who repairs the lamp in a storm and talks with the sea",
@@ -41,12 +45,17 @@ _PASSAGES = 22
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request of a benchmark; a nonce is put before its prompt each time it is asked."""
+    """One request of a benchmark; with `checks` its answer is held to them and counts for `task`.
+
+    Before a prompt that measures speed a nonce is put each time; one whose answer counts is asked as it stands.
+    """
 
     id: str
     kind: Kind
     prompt: str
     max_tokens: int
+    task: str | None = None
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +84,14 @@ class _Size:
 _SIZES = {"quick": _Size(115.0, 0, 3, 64, 0), "full": _Size(870.0, 2, 5, 128, 2)}
 
 
-def make_plan(suite: str, num_prompts: int | None = None, test_prompts: Sequence[str] | None = None) -> Plan:
+def make_plan(suite: str, num_prompts: int | None = None, test_prompts: Sequence[OwnPrompt] | None = None) -> Plan:
     """The requests of a suite.
 
     Args:
         suite: `quick` or `full`.
         num_prompts: how many requests measure the speed (1-20); with `test_prompts`, how many of those are used.
-        test_prompts: prompts of the user's own, measured apart from the standard ones.
+        test_prompts: prompts of the user's own, measured apart from the standard ones: texts, whose speed is
+            measured, or `{"task", "prompt", "check"}`, whose answers are checked too.
 
     Raises:
         InvalidRequest: naming the field and the reason.
@@ -92,9 +102,10 @@ def make_plan(suite: str, num_prompts: int | None = None, test_prompts: Sequence
             f"suite must be one of {', '.join(_SIZES)}", field="suite", reason="unknown", allowed=list(_SIZES)
         )
     wanted = _checked_number(num_prompts)
-    own = _checked_prompts(test_prompts)[:wanted]
+    own = _own_items(test_prompts, size.max_tokens)[:wanted]
     repetitions = size.repetitions if wanted is None or own else wanted
-    return Plan(suite, size.deadline_s, (*_standard_items(size, repetitions), *_own_items(own, size.max_tokens)))
+    # What the user asked for comes before what may be cut off by the deadline and still is balanced.
+    return Plan(suite, size.deadline_s, (*_standard_items(size, repetitions), *own, *_quality_items(suite)))
 
 
 def _standard_items(size: _Size, repetitions: int) -> list[Item]:
@@ -111,8 +122,11 @@ def _standard_items(size: _Size, repetitions: int) -> list[Item]:
     ]
 
 
-def _own_items(prompts: Sequence[str], max_tokens: int) -> list[Item]:
-    return [Item(f"custom-{n}", "custom", prompt, max_tokens) for n, prompt in enumerate(prompts, start=1)]
+def _quality_items(suite: str) -> list[Item]:
+    return [
+        Item(item.id, "quality", item.question.prompt, item.question.max_tokens, item.task, item.question.checks)
+        for item in quality_items(suite)
+    ]
 
 
 def _checked_number(num_prompts: int | None) -> int | None:
@@ -125,20 +139,41 @@ def _checked_number(num_prompts: int | None) -> int | None:
     return num_prompts
 
 
-def _checked_prompts(test_prompts: Sequence[str] | None) -> list[str]:
+def _own_items(test_prompts: Sequence[OwnPrompt] | None, max_tokens: int) -> list[Item]:
     if test_prompts is None:
         return []
     if isinstance(test_prompts, str) or not isinstance(test_prompts, Sequence):
-        raise InvalidRequest("test_prompts must be a list of strings", field="test_prompts", reason="type")
+        raise InvalidRequest("test_prompts must be a list", field="test_prompts", reason="type")
     if len(test_prompts) > MAX_PROMPTS:
         raise InvalidRequest(
             f"test_prompts holds more than {MAX_PROMPTS} prompts", field="test_prompts", reason="length"
         )
-    for prompt in test_prompts:
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise InvalidRequest("test_prompts must be a list of texts", field="test_prompts", reason="type")
-        if len(prompt) > MAX_PROMPT_CHARS:
-            raise InvalidRequest(
-                f"a test prompt is longer than {MAX_PROMPT_CHARS} characters", field="test_prompts", reason="length"
-            )
-    return list(test_prompts)
+    return [_own_item(prompt, number, max_tokens) for number, prompt in enumerate(test_prompts, start=1)]
+
+
+def _own_item(given: object, number: int, max_tokens: int) -> Item:
+    item_id = f"custom-{number}"
+    if not isinstance(given, Mapping):
+        return Item(item_id, "custom", _checked_prompt(given), max_tokens)
+    task = given.get("task", "general")
+    if task not in SCORED_TASKS:
+        raise InvalidRequest(
+            f"the task of a test prompt must be one of {', '.join(SCORED_TASKS)}",
+            field="test_prompts",
+            reason="unknown",
+            allowed=list(SCORED_TASKS),
+        )
+    checks = parse_checks(given.get("check"), field="test_prompts")
+    return Item(item_id, "custom", _checked_prompt(given.get("prompt")), max_tokens, task, checks)
+
+
+def _checked_prompt(prompt: object) -> str:
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidRequest("test_prompts must be a list of texts", field="test_prompts", reason="type")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise InvalidRequest("a test prompt has half a character", field="test_prompts", reason="encoding")
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise InvalidRequest(
+            f"a test prompt is longer than {MAX_PROMPT_CHARS} characters", field="test_prompts", reason="length"
+        )
+    return prompt

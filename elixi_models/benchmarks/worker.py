@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BenchmarkRunning, ElixiModelsError, InternalError, StoreUnavailable
 from ..inventory import InstalledModel, ServerView
-from ..records import BenchmarkJob, BenchmarkState, Failure, Measurement
+from ..quality import Estimate
+from ..records import BenchmarkJob, BenchmarkState, Failure, Measurement, Task
 from ..settings import Settings
 from ..upstream.cancellation import Cancellation
 from .docket import Docket
+from .items import SCORED_TASKS
 from .report import Subject, document_of, final_state, make_report
 from .residency import Residency
 from .runner import Findings, Runner
@@ -63,6 +65,8 @@ class Bench:
     nonce: Callable[[], str]
     memory_bytes: Callable[[InstalledModel], int | None]
     wanted: Callable[[str], bool]
+    prior: Callable[[InstalledModel, Task], Estimate]
+    machine: Callable[[], str]
 
 
 class Benchmark:
@@ -151,29 +155,35 @@ class Benchmark:
     def _describe(self, view: ServerView, was_resident: bool) -> Subject:
         memory = dict.fromkeys(("runner_bytes", "size_bytes", "vram_bytes", "context_length"))
         return Subject(
-            self._model, view.ollama_url, view.version, was_resident, memory, started_at_s=self._bench.clock()
+            self._model,
+            view.ollama_url,
+            view.version,
+            was_resident,
+            memory,
+            started_at_s=self._bench.clock(),
+            machine=self._bench.machine(),
+            priors={task: self._bench.prior(self._model, task) for task in SCORED_TASKS},
         )
 
     def _runner(self, residency: Residency) -> Runner:
         bench = self._bench
         thinks = "thinking" in (self._model.capabilities or ())
 
-        def ask(item: Item, nonce: str, timeout_s: float) -> tuple[Measurement, Failure | None]:
+        def ask(item: Item, nonce: str, timeout_s: float) -> tuple[str | None, Measurement, Failure | None]:
             if item.kind == "cold":
                 residency.unload()
             cancellation = Cancellation()
             with self._stop.on_cancel(cancellation.cancel):
-                _, measurement, failure = bench.chat.ask(
+                return bench.chat.ask(
                     self._model.name,
                     item.prompt,
-                    context=f"[{nonce}]",
+                    context=f"[{nonce}]" if nonce else "",
                     timeout_s=timeout_s,
                     options={**OPTIONS, "num_predict": item.max_tokens},
                     source="benchmark",
                     think=False if thinks else None,
                     cancellation=cancellation,
                 )
-            return measurement, failure
 
         return Runner(
             self._plan,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from .. import names
 from ..inventory import InstalledModel, ServerView
-from ..records import MeasuredScore, Measurement, ModelSummary, Rejection, ResourceSample, Task
+from ..quality import TaskScore
+from ..records import Measurement, ModelSummary, Rejection, ResourceSample
 from . import breaker, prior
 
 _DEFAULT_CONTEXT_TOKENS = 4096
@@ -36,7 +37,7 @@ class SelectionInputs:
     resources: ResourceSample
     allow_cloud: bool = False
     active: str | None = None
-    measured: Mapping[str, Mapping[Task, MeasuredScore]] = field(default_factory=dict)
+    measured: Mapping[str, Mapping[str, TaskScore]] = field(default_factory=dict)
     calls: Mapping[str, Sequence[Measurement]] = field(default_factory=dict)
     now_s: float | None = None
     preferred: str | None = None

@@ -10,32 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from statistics import NormalDist
 
 from .. import names
 from ..inventory import InstalledModel
+from ..quality import Estimate, TaskScore, estimated_score, score_of
 from ..records import Task
 
-#: score = 100·Φ(z / 1.6): 50 is the median of the reference models.
-_SCALE = 1.6
-_NORMAL = NormalDist()
+__all__ = ["Estimate", "assess", "billions_of_parameters", "estimate", "is_embedder_by_name", "quantization_penalty"]
+
 _REFERENCE_YEAR = 2024.5
 _REFERENCE_B = 8.0
 _REFERENCE_CONTEXT_TOKENS = 8192
-_WIDENING = 1.3
-_HALF_WIDTH_90 = 1.645
 #: Same model when the parameter counts differ by less than this ratio ("7B" stands for 6.7 to 7.6).
 _SAME_SIZE_RATIO = 1.15
 _UNITS = {"K": 1e-6, "M": 1e-3, "B": 1.0, "T": 1e3}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A prior quality: `score` 0-100, `sd` in z units, and where it comes from."""
-
-    score: float
-    sd: float
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +103,14 @@ def estimate(model: InstalledModel, task: Task) -> Estimate:
     if base in table.families:
         facts = table.families[base]
         z = _regress(table, subject, size_b, _active(table, base, size_b), facts.released) + facts.added[subject]
-        return Estimate(_score(z), sd, source)
+        return Estimate(score_of(z), sd, source)
     introduced = table.architectures.get(model.family or "")
     if size_b is not None and introduced is not None:
         return Estimate(
-            _score(_judge_undated(table, subject, size_b, introduced, model.context_length)), 0.65, "architecture"
+            score_of(_judge_undated(table, subject, size_b, introduced, model.context_length)), 0.65, "architecture"
         )
     if size_b is not None:
-        return Estimate(_score(_regress(table, subject, size_b, size_b, "2024-07")), 0.65, "size")
+        return Estimate(score_of(_regress(table, subject, size_b, size_b, "2024-07")), 0.65, "size")
     return Estimate(50.0, 1.0, "nothing")
 
 
@@ -184,10 +172,6 @@ def _years(month: str) -> float:
     return int(year) + (int(number) - 1) / 12 - _REFERENCE_YEAR
 
 
-def _score(z: float) -> float:
-    return 100 * _NORMAL.cdf(z / _SCALE)
-
-
 _PENALTIES = (
     (("F32", "F16", "BF16", "Q8"), 0.0),
     (("Q6",), 0.3),
@@ -213,8 +197,13 @@ def quantization_penalty(quantization: str | None, size_b: float | None) -> floa
     return points
 
 
-def interval90(estimate: Estimate) -> tuple[float, float]:
-    """The 90 % interval of an estimate in points, widened by 1.3: as fitted, intervals were found too narrow."""
-    z = _SCALE * _NORMAL.inv_cdf(min(max(estimate.score / 100, 1e-6), 1 - 1e-6))
-    reach = _HALF_WIDTH_90 * _WIDENING * estimate.sd
-    return _score(z - reach), _score(z + reach)
+def assess(model: InstalledModel, task: Task, measured: Mapping[str, TaskScore]) -> TaskScore:
+    """How good a model is at a task: as measured, which has its quantization in it, else as estimated."""
+    score = measured.get("general" if task == "fast" else task)
+    return _expected(model, task) if score is None else score
+
+
+@lru_cache(maxsize=4096)
+def _expected(model: InstalledModel, task: Task) -> TaskScore:
+    penalty = quantization_penalty(model.quantization, billions_of_parameters(model))
+    return estimated_score(estimate(model, task), penalty=penalty)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from ..inventory import InstalledModel
-from ..records import Candidate, MeasuredScore, ModelSummary, Task
+from ..quality import TaskScore
+from ..records import Candidate, ModelSummary, Task
 from . import prior
 from .breaker import error_share, smoothed_errors
 from .filters import SelectionInputs, needed_bytes
@@ -86,13 +87,12 @@ def score(task: Task, subject: Standing, inputs: SelectionInputs) -> Candidate:
 def evidence(task: Task, subject: Standing, inputs: SelectionInputs) -> dict[str, object]:
     """Where the terms come from: source, sample and 90 % interval of the quality, and the expected time."""
     measured = measured_quality(task, subject.model, inputs)
-    believed = prior.estimate(subject.model, task)
-    low, high = (measured.ci90 or (None, None)) if measured else prior.interval90(believed)
+    believed = measured or prior.assess(subject.model, task, {})
     return {
-        "quality": measured.source if measured else believed.source,
-        "estimated": measured is None,
-        "n": measured.n if measured else 0,
-        "ci90": None if low is None or high is None else [round(low, 1), round(high, 1)],
+        "quality": believed.source,
+        "estimated": believed.estimated,
+        "n": believed.n,
+        "ci90": list(believed.ci90),
         "speed": subject.speed.source,
         "expected_time_s": round(subject.speed.answer_s(task), 2),
         "requests": subject.summary.requests,
@@ -100,7 +100,7 @@ def evidence(task: Task, subject: Standing, inputs: SelectionInputs) -> dict[str
     }
 
 
-def measured_quality(task: Task, model: InstalledModel, inputs: SelectionInputs) -> MeasuredScore | None:
+def measured_quality(task: Task, model: InstalledModel, inputs: SelectionInputs) -> TaskScore | None:
     """What a benchmark says, if it is a figure at all; `fast` is judged as general."""
     found = inputs.measured.get(model.name, {}).get("general" if task == "fast" else task)
     return found if found is not None and math.isfinite(found.score) else None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 RESCAN_S = 30.0
 """How often processes are looked through again for what was not found."""
 
+_BYTES_PER_GIB = 1_073_741_824
 _BLOB = re.compile(r"sha256-([0-9a-f]{64})\Z")
 
 
@@ -29,17 +33,31 @@ class ResourceMonitor:
     """
 
     def __init__(self, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._url = settings.ollama_url
         self._local = is_local(settings.ollama_url)
         parts = urlsplit(settings.ollama_url)
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._monotonic = monotonic
         self._forget()
         self._latest = ResourceSample()
+        self._machine: str | None = None
 
     @property
     def latest(self) -> ResourceSample:
         """The last sample; `runner_bytes` maps a weights digest to the resident memory of its runner."""
         return self._latest
+
+    def machine(self) -> str:
+        """A name for the hardware that Ollama runs on, the same until its processors, memory or system change.
+
+        Of a server elsewhere only its address is known. Reads the memory's size once.
+        """
+        if self._machine is None:
+            parts = [self._url]
+            if self._local:
+                parts = [str(os.cpu_count()), str(_ram_gibibytes()), platform.system(), platform.machine()]
+            self._machine = hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+        return self._machine
 
     def refresh(self, view: ServerView) -> None:
         """Take a sample: some 0.1 ms, a few more when the view names a loaded model whose process is not known."""
@@ -104,6 +122,16 @@ class ResourceMonitor:
             return None
         used_s = sum(self._cpu_s[pid] - before[pid] for pid in known)
         return min(100.0, max(0.0, 100.0 * used_s / elapsed_s / cores))
+
+
+def _ram_gibibytes() -> int | None:
+    """In whole GiB: what the system keeps for itself differs a little from start to start."""
+    import psutil
+
+    try:
+        return round(psutil.virtual_memory().total / _BYTES_PER_GIB)
+    except (psutil.Error, OSError, RuntimeError, ValueError):
+        return None
 
 
 def _loaded_digests(view: ServerView) -> frozenset[str]:

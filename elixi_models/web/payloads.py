@@ -54,7 +54,7 @@ BENCHMARK: Schema = {
             "type": ["array", "null"],
             "minItems": 1,
             "maxItems": 1000,
-            "items": {"type": "string", "minLength": 1, "maxLength": 20_000},
+            "items": {"type": ["string", "object"], "minLength": 1, "maxLength": 20_000},
             "default": None,
         },
     },

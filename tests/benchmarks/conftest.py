@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,16 +56,16 @@ class Asked:
         self.requests: list[tuple[str, str, float]] = []
         self.before: Callable[[], None] = lambda: None
 
-    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[Measurement, Failure | None]:
+    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[str | None, Measurement, Failure | None]:
         self.before()
         self.requests.append((item.id, nonce, timeout_s))
         changes = self.replies.pop(0) if self.replies else {}
         self.watch.at += min(changes.pop("takes_s", 2.0), timeout_s)
-        code = changes.pop("code", None)
+        code, answer = changes.pop("code", None), changes.pop("answer", "An answer.")
         given = {"tokens": item.max_tokens, "eval_s": (item.max_tokens - 1) / 40, **changes}
         measurement = reply(**given)
         failed = measurement.outcome != "ok"
-        return measurement, Failure(code or measurement.outcome.upper(), "words", 0.0) if failed else None
+        return answer, measurement, Failure(code or measurement.outcome.upper(), "words", 0.0) if failed else None
 
     @property
     def ids(self) -> list[str]:
@@ -86,6 +87,12 @@ class Room:
         return True
 
 
+def speed_plan(suite: str = "quick", **wishes: Any) -> Plan:
+    """A suite without its questions, to look at its order and its time."""
+    plan = make_plan(suite, **wishes)
+    return replace(plan, items=tuple(item for item in plan.items if item.kind != "quality"))
+
+
 class Bench:
     """A runner over the doubles above."""
 
@@ -99,7 +106,7 @@ class Bench:
     def run(self, plan: Plan | None = None) -> Findings:
         numbers = itertools.count(1)
         return Runner(
-            plan or make_plan("quick"),
+            plan or speed_plan(),
             self.ask,
             nonce=lambda: f"nonce {next(numbers)}",
             monotonic=self.watch,

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from elixi_models.benchmarks import jobs
+from elixi_models.benchmarks.items import SCORED_TASKS, SIZES, quality_items
 from elixi_models.benchmarks.jobs import BenchmarkQueue
+from elixi_models.benchmarks.suites import make_plan
 from elixi_models.chatting import Chat
 from elixi_models.errors import BenchmarkRunning, CannotChat, InvalidRequest, NotFound, StoreUnavailable
 from elixi_models.inventory import InstalledModel
+from elixi_models.quality import Estimate
 from elixi_models.records import BenchmarkJob, Measurement
 from elixi_models.settings import Settings
 from elixi_models.store.following import StoreFollower
@@ -28,9 +35,25 @@ from elixi_models.upstream.observer import Observer
 
 WAIT_S = 20.0
 STORY = " ".join(f"word{number}" for number in range(200))
+#: The warm-up, the speed and all questions of the quick suite.
+QUICK_ITEMS = 4 + 20
+
+
+def brief(question: str) -> str:
+    """Long answers where the speed is measured, short ones to the questions."""
+    return STORY if "long story" in question else "Yes."
+
+
+def able(question: str) -> str:
+    """The right answer to every question of the suites."""
+    return GOLD.get(question, STORY)
+
+
+GOLD = {item.question.prompt: item.question.gold for item in quality_items("full")}
 MODELS = (
+    EmulatedModel("able:1b", answers=able, decode_tokens_per_s=1_000.0, prefill_tokens_per_s=10_000.0),
     EmulatedModel("fast:1b", answers=STORY, decode_tokens_per_s=1_000.0, prefill_tokens_per_s=10_000.0),
-    EmulatedModel("slow:1b", answers=STORY, decode_tokens_per_s=40.0, prefill_tokens_per_s=10_000.0),
+    EmulatedModel("slow:1b", answers=brief, decode_tokens_per_s=40.0, prefill_tokens_per_s=10_000.0),
     EmulatedModel("deep:1b", answers=STORY, thinking=True, decode_tokens_per_s=1_000.0),
     EmulatedModel("terse:1b", answers="Yes it is so.", decode_tokens_per_s=1_000.0),
     EmulatedModel("large:70b", answers=STORY, broken="truncated"),
@@ -53,7 +76,11 @@ class Process:
         self.finished: list[BenchmarkJob] = []
         self.ended = threading.Event()
         self.chat = Chat(
-            gateway=self.gateway, observer=self.observer, settings=self.settings, record=self.measured.append
+            gateway=self.gateway,
+            observer=self.observer,
+            settings=self.settings,
+            record=self.measured.append,
+            monotonic=options.pop("chat_monotonic", time.monotonic),
         )
         self.queue = BenchmarkQueue(
             store=options.pop("store", self.store),
@@ -136,11 +163,17 @@ def generates(ollama: OllamaEmulator) -> list[dict[str, Any]]:
 def test_a_benchmark_measures_the_models_true_speed(process):
     """The rate of the server's durations, the load apart, and a report of every request."""
     job = process.start("fast:1b", user="kim")
-    assert (job.state, job.model, job.suite, job.total_items, job.user) == ("queued", "fast:1b", "quick", 4, "kim")
+    assert (job.state, job.model, job.suite, job.total_items, job.user) == (
+        "queued",
+        "fast:1b",
+        "quick",
+        QUICK_ITEMS,
+        "kim",
+    )
 
     job = process.end()
 
-    assert (job.state, job.reason, job.failure, job.done_items) == ("ok", None, None, 4)
+    assert (job.state, job.reason, job.failure, job.done_items) == ("ok", None, None, QUICK_ITEMS)
     speed = job.report["speed"]
     assert speed["decode_tokens_per_second"]["value"] == pytest.approx(1_000, rel=0.01)
     assert speed["decode_tokens_per_second"]["ci90"][0] == pytest.approx(1_000, rel=0.01)
@@ -149,16 +182,16 @@ def test_a_benchmark_measures_the_models_true_speed(process):
     assert speed["first_token_ms"]["value"] < 50
     assert job.report["server"] == {"url": process.settings.ollama_url, "version": "0.33.0"}
     assert job.report["memory"]["context_length"] == 4096
-    assert len(job.report["items"]) == 4
+    assert len(job.report["items"]) == QUICK_ITEMS
     assert process.finished == [job]
 
 
 def test_its_requests_have_a_nonce_first_a_cap_and_no_runner_option(process, ollama):
-    """In the form of a chat, so that they cost what chat costs; no two begin alike."""
+    """In the form of a chat, so that they cost what chat costs; no two that measure speed begin alike."""
     process.start("fast:1b")
     process.end()
 
-    bodies = generates(ollama)
+    bodies = generates(ollama)[:4]
     assert len({body["prompt"][:14] for body in bodies}) == 4
     assert all(body["prompt"].startswith("[") and "]\n\nWrite a long story" in body["prompt"] for body in bodies)
     assert [body["options"] for body in bodies] == [
@@ -171,7 +204,7 @@ def test_its_measurements_are_recorded_as_a_benchmarks(process):
     process.start("fast:1b")
     process.end()
 
-    assert [measurement.source for measurement in process.measured] == ["benchmark"] * 4
+    assert [measurement.source for measurement in process.measured] == ["benchmark"] * QUICK_ITEMS
     assert all(measurement.weights_digest for measurement in process.measured)
 
 
@@ -187,6 +220,104 @@ def test_a_thinking_model_is_told_not_to_think(process, ollama):
     assert "think" not in generates(ollama)[-1]
 
 
+def test_a_model_is_scored_by_its_answers(process):
+    """All right and nothing right, shrunk to the prior that is given; the report says what it rests on."""
+    scores = {}
+    for name in ("able:1b", "terse:1b"):
+        process.ended.clear()
+        process.start(name)
+        report = process.end().report
+        assert {task: score["n"] for task, score in report["scores"].items()} == SIZES["quick"]
+        scores[name] = report["scores"]
+
+    for task in SCORED_TASKS:
+        able, terse = scores["able:1b"][task], scores["terse:1b"][task]
+        assert able["accuracy"] == 1.0
+        assert terse["accuracy"] < 0.6
+        assert able["score"] > terse["score"] + 10
+        assert able["ci90"][0] < able["score"] < able["ci90"][1]
+        assert (able["source"], able["estimated"]) == ("quick+nothing", False)
+
+
+def test_the_prior_comes_from_whoever_knows_it(processes):
+    """For the model and each task."""
+    asked = []
+
+    def prior(model, task):
+        asked.append((model.name, task))
+        return Estimate(80.0, 0.2, "table")
+
+    process = processes(prior=prior)
+    process.start("terse:1b")
+    report = process.end().report
+
+    assert asked == [("terse:1b", task) for task in SCORED_TASKS]
+    assert report["scores"]["coding"]["source"] == "quick+table"
+    assert report["benchmarks"]["coding"] > 55
+
+
+def ticking():
+    """A clock that is a quarter of a second later each time it is asked."""
+    numbers = itertools.count()
+    return lambda: next(numbers) / 4
+
+
+def test_the_same_answers_give_the_same_bytes(processes, monkeypatch):
+    """Two benchmarks of one model, with clocks that tell the same: nothing in the reports differs."""
+    generate = OllamaGateway.generate
+
+    def timeless(*wishes, **more):
+        for event in generate(*wishes, **more):
+            yield replace(event, load_s=event.load_s and 0.0, total_s=None)
+
+    monkeypatch.setattr(OllamaGateway, "generate", timeless)
+    reports = []
+    for _ in range(2):
+        nonces = itertools.count()
+        process = processes(
+            clock=lambda: 1_800_000_000.0,
+            chat_monotonic=ticking(),
+            nonce=lambda numbers=nonces: f"nonce {next(numbers)}",
+            wanted=lambda name: True,
+        )
+        process.gateway.load("able:1b")
+        process.start("able:1b")
+        reports.append(json.dumps(process.end().report, sort_keys=True))
+
+    assert reports[0] == reports[1]
+
+
+def test_a_deadline_among_the_questions_leaves_a_partial_report_with_balanced_scores(processes, monkeypatch):
+    """Every task was asked about as often, and what was asked is scored."""
+    plan = make_plan("quick")
+    monkeypatch.setattr(jobs, "make_plan", lambda *wishes: replace(plan, deadline_s=16.0))
+    process = processes(monotonic=ticking())
+    process.start("able:1b")
+    job = process.end()
+
+    assert (job.state, job.reason) == ("partial", "deadline")
+    asked = {task: score["n"] for task, score in job.report["scores"].items()}
+    assert asked
+    assert max(asked.values()) - min(asked.get(task, 0) for task in SCORED_TASKS) <= 1
+    assert sum(asked.values()) < 20
+
+
+def test_scores_are_remembered_by_weights_and_followed_by_all_processes(process, processes):
+    """Other processes see them too; those of another machine or after other weights do not count, and say so."""
+    process.start("able:1b")
+    done = process.end()
+    weights = process.model("able:1b").weights_digest
+    assert done.stale == ()
+    assert process.queue.scores()[weights]["coding"].score == done.report["scores"]["coding"]["score"]
+
+    other, elsewhere = processes(), processes(machine=lambda: "another machine")
+    for reader in (other, elsewhere):
+        reader.until(lambda reader=reader: reader.queue.find() is not None and not reader.queue.find().live)
+    assert other.queue.scores() == process.queue.scores()
+    assert elsewhere.queue.scores() == {}
+    assert elsewhere.queue.find().stale == ("machine",)
+
+
 def test_own_prompts_are_asked_and_reported_apart(process, ollama):
     """Within the same job."""
     process.start("fast:1b", num_prompts=1, test_prompts=["Why is the sky blue?", "unused"])
@@ -194,7 +325,7 @@ def test_own_prompts_are_asked_and_reported_apart(process, ollama):
 
     assert job.report["custom"]["prompts"] == 1
     assert job.report["speed"]["decode_tokens_per_second"]["n"] == 3
-    assert generates(ollama)[-1]["prompt"].endswith("Why is the sky blue?")
+    assert generates(ollama)[4]["prompt"].endswith("Why is the sky blue?")
 
 
 def test_full_loads_the_model_anew_each_time(process):
@@ -377,7 +508,7 @@ def test_it_waits_until_nobody_chats(process, ollama):
 
     assert process.end().state == "ok"
     assert process.measured[0].outcome == "ok"
-    assert [measurement.source for measurement in process.measured] == ["chat"] + ["benchmark"] * 4
+    assert [measurement.source for measurement in process.measured] == ["chat"] + ["benchmark"] * QUICK_ITEMS
 
 
 def test_a_person_who_chats_goes_first(process, ollama):

@@ -6,10 +6,15 @@ import json
 
 import pytest
 
+from elixi_models.benchmarks.checks import Check
+from elixi_models.benchmarks.items import SCORED_TASKS, SUITE_VERSION
 from elixi_models.benchmarks.report import Subject, document_of, final_state, make_report
 from elixi_models.benchmarks.runner import Findings, Sample
+from elixi_models.benchmarks.scoring import score_task
 from elixi_models.benchmarks.suites import Item, make_plan
+from elixi_models.benchmarks.verifiers import verify
 from elixi_models.inventory import InstalledModel
+from elixi_models.quality import Estimate
 from elixi_models.records import Failure
 
 from .conftest import URL, reply
@@ -28,6 +33,8 @@ def subject(**changes):
             "was_resident": False,
             "memory": MEMORY,
             "started_at_s": 1_800_000_000.0,
+            "machine": "m1",
+            "priors": {task: Estimate(50.0, 0.35, "family") for task in SCORED_TASKS},
             **changes,
         }
     )
@@ -35,6 +42,12 @@ def subject(**changes):
 
 def sample(kind, failure=None, **changes):
     return Sample(Item(f"{kind}-1", kind, "prompt", 64), reply(**changes), failure)
+
+
+def answered(task, answer, *checks, kind="quality"):
+    """A sample whose answer was held to checks."""
+    item = Item(f"{task}-1", kind, "prompt", 64, task, checks)
+    return Sample(item, reply(), None, answer, verify(answer, checks))
 
 
 def found(*samples, **rest):
@@ -61,20 +74,24 @@ def test_the_report_says_what_was_measured_where_and_how():
 
     head = {name: report[name] for name in report if name not in ("items", "speed", "custom")}
     assert head == {
-        "schema_version": 1,
+        "schema_version": 2,
         "suite": "quick",
-        "suite_version": "speed-1",
+        "suite_version": SUITE_VERSION,
         "model": "a",
         "digest": "d1",
         "weights_digest": "w1",
+        "machine": "m1",
         "server": {"url": URL, "version": "0.33.0"},
         "options": {"temperature": 0, "seed": 42, "top_k": 1, "repeat_penalty": 1},
+        "seed": 42,
+        "link": "uncalibrated",
         "started_at": "2027-01-15T08:00:00Z",
         "finished_at": "2027-01-15T08:01:00Z",
         "status": "ok",
         "reason": None,
         "memory": MEMORY,
         "errors": {"timeout": 1},
+        "scores": {},
         "benchmarks": {"general_purpose": None, "coding": None, "creativity": None, "analysis": None},
         "task_suitability": {"general": None, "coding": None, "analysis": None, "creative": None, "fast": 5.8},
         "warnings": ["unstable"],
@@ -128,6 +145,10 @@ def test_every_request_is_in_the_report():
         "kind": "decode",
         "outcome": "ok",
         "passed": None,
+        "credit": None,
+        "failed_checks": [],
+        "void": None,
+        "answer": None,
         "prompt_tokens": 160,
         "tokens": 64,
         "first_token_ms": 400.0,
@@ -147,11 +168,74 @@ def test_the_same_findings_are_the_same_bytes():
     assert json.dumps(report_of(found(*GOOD)), allow_nan=False) == json.dumps(report_of(found(*GOOD)))
 
 
+SEA = Check("includes", ["sea"])
+ANSWERS = (
+    answered("general", "The sea.", SEA),
+    answered("general", "A lake.", SEA, Check("lower_case")),
+    answered("general", "the lake", SEA, Check("lower_case")),
+    answered("coding", "[1]", Check("literal", "[1]")),
+    answered("analysis", "Answer: 7", Check("number", 7), kind="custom"),
+)
+
+
+def test_scores_are_of_the_standard_questions_with_all_that_is_needed_to_trust_them():
+    """The mean credit of each task, shrunk to its prior; what was not asked and own prompts are left out."""
+    report = report_of(found(*GOOD, *ANSWERS))
+
+    expected = score_task("general", [1.0, 0.0, 0.5], Estimate(50.0, 0.35, "family"), suite="quick")
+    assert report["scores"]["general"] == {
+        "score": expected.score,
+        "ci90": list(expected.ci90),
+        "n": 3,
+        "source": "quick+family",
+        "prior_weight": expected.prior_weight,
+        "accuracy": 0.5,
+        "estimated": False,
+    }
+    assert set(report["scores"]) == {"general", "coding"}
+    coding = report["scores"]["coding"]["score"]
+    assert report["benchmarks"] == {
+        "general_purpose": expected.score,
+        "coding": coding,
+        "creativity": None,
+        "analysis": None,
+    }
+    assert report["task_suitability"] == {
+        "general": round(expected.score / 10, 1),
+        "coding": round(coding / 10, 1),
+        "analysis": None,
+        "creative": None,
+        "fast": 5.8,
+    }
+
+
+def test_own_checks_give_a_bare_share_that_mixes_into_no_score():
+    """By task, with the number of prompts."""
+    assert report_of(found(*GOOD, *ANSWERS))["custom"]["accuracy"] == {"analysis": {"share": 1.0, "n": 1}}
+    assert report_of(found(*GOOD))["custom"]["accuracy"] == {}
+
+
+def test_an_answer_is_reported_with_its_verdict():
+    """What failed, why it was void, and how it began."""
+    long, half = answered("general", "no " * 100, SEA), answered("general", "sea \ud800", SEA)
+    assert report_of(found(half))["items"][0]["answer"] == "sea ?"
+    items = report_of(found(ANSWERS[2], long))["items"]
+    verdicts = [{name: item[name] for name in ("task", "passed", "credit", "failed_checks", "void")} for item in items]
+
+    assert verdicts == [
+        {"task": "general", "passed": False, "credit": 0.5, "failed_checks": ["includes"], "void": None},
+        {"task": "general", "passed": False, "credit": 0.0, "failed_checks": ["includes"], "void": "looping"},
+    ]
+    assert items[0]["answer"] == "the lake"
+    assert len(items[1]["answer"]) == 200
+
+
 @pytest.mark.parametrize(
     ("findings", "ended"),
     [
         (found(*GOOD), ("ok", None)),
         (found(*GOOD, reason="deadline"), ("partial", "deadline")),
+        (found(ANSWERS[0]), ("ok", None)),
         (found(GOOD[0], reason="out_of_memory"), ("failed", "out_of_memory")),
         (found(GOOD[0], sample("decode", outcome="empty"), sample("decode", outcome="empty")), ("failed", "empty")),
         (found(GOOD[0]), ("failed", "no_answers")),
@@ -163,8 +247,8 @@ def test_how_it_ended(findings, ended):
 
 
 def test_the_document_has_the_seeds_shape():
-    """Speed, response time and errors of the benchmark, its memory, its intervals, and no quality."""
-    findings = found(*GOOD)
+    """Speed, response time and errors of the benchmark, its memory, its intervals, its scores and where they hold."""
+    findings = found(*GOOD, *ANSWERS[:4])
     document = document_of(PLAN, subject(), findings, report_of(findings), "benchmark:x#1")
 
     assert document["performance"] == {
@@ -176,6 +260,9 @@ def test_the_document_has_the_seeds_shape():
     assert document["resource_usage"]["memory_mb"] == 1_907
     assert document["memory_efficiency"]["gb_per_1000_tokens_per_second"] == 50.0
     assert (document["source"], document["digest"], document["suite"]) == ("benchmark", "d1", "quick")
+    report = report_of(findings)
+    assert (document["machine"], document["scores"]) == ("m1", report["scores"])
+    assert (document["benchmarks"], document["task_suitability"]) == (report["benchmarks"], report["task_suitability"])
     assert document["intervals"]["first_token_ms"] == [400.0, 600.0]
     assert document["_id"] == document_of(PLAN, subject(), findings, report_of(findings), "benchmark:x#1")["_id"]
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from elixi_models.benchmarks.suites import make_plan
+from elixi_models.benchmarks.checks import Check
+from elixi_models.benchmarks.suites import Item, Plan
+
+from .conftest import speed_plan
 
 
 def test_everything_is_asked_once_with_a_nonce_of_its_own(bench):
@@ -22,7 +25,7 @@ def test_progress_is_told_after_every_item(bench):
     bench.run()
 
     assert [note[0] for note in bench.notes] == [0, 1, 2, 3, 4]
-    assert bench.notes[0][1] == pytest.approx(make_plan("quick").expected_s)
+    assert bench.notes[0][1] == pytest.approx(speed_plan("quick").expected_s)
     assert [note[1] for note in bench.notes[1:]] == [6.0, 4.0, 2.0, 0.0]
 
 
@@ -38,7 +41,7 @@ def test_a_slow_model_gets_four_times_what_it_should_need(bench):
     bench.ask.replies = [{}, {"eval_s": 31.5, "prompt_s": 4.0, "takes_s": 36.0}]
     bench.run()
 
-    expected_s = 4 * (len(make_plan("quick").items[2].prompt) / 4 / 40 + 64 / 2)
+    expected_s = 4 * (len(speed_plan("quick").items[2].prompt) / 4 / 40 + 64 / 2)
     assert bench.ask.requests[2][2] == pytest.approx(min(expected_s, 115 - 38))
 
 
@@ -231,6 +234,44 @@ def test_empty_answers_end_nothing(bench):
 
     assert (found.reason, found.measured) == (None, False)
     assert found.done_items == 4
+
+
+QUESTION = Item(
+    "general-1", "quality", "Name the sea.", 20, "general", (Check("includes", ["sea"]), Check("lower_case"))
+)
+WARM_UP = Item("warm-up", "warm_up", "a story", 8)
+DECODE = Item("decode-1", "decode", "a story", 128)
+
+
+def test_questions_are_asked_without_a_nonce_and_their_answers_judged(bench):
+    """A nonce might change the answer, and with it the score; speed prompts keep theirs."""
+    bench.ask.replies = [{}, {"answer": "the Sea"}]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, DECODE)))
+
+    assert [nonce for _, nonce, _ in bench.ask.requests] == ["nonce 1", "", "nonce 2"]
+    warm_up, question, decode = found.samples
+    assert (warm_up.verdict, warm_up.answer, decode.verdict) == (None, None, None)
+    assert (question.answer, question.verdict.credit, question.verdict.failed) == ("the Sea", 0.5, ("lower_case",))
+    assert found.measured
+
+
+@pytest.mark.parametrize(
+    ("reply", "credit"),
+    [
+        ({"answer": "the sea", "done_reason": "stop"}, 1.0),
+        ({"answer": "the sea", "done_reason": "length"}, 0.5),
+        ({"answer": None, "outcome": "empty"}, 0.0),
+        ({"answer": None, "outcome": "timeout"}, None),
+        ({"answer": None, "outcome": "http_5xx"}, None),
+    ],
+)
+def test_silence_counts_and_a_failure_of_the_server_does_not(bench, reply, credit):
+    """A cut answer fails what needs its end."""
+    bench.ask.replies = [{}, reply]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, DECODE)))
+
+    verdict = found.samples[1].verdict
+    assert (verdict and verdict.credit) == credit
 
 
 def test_the_same_answers_give_the_same_findings(bench):

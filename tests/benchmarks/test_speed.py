@@ -10,7 +10,6 @@ import pytest
 from elixi_models.benchmarks.speed import (
     bootstrap_ci90,
     decode_figure,
-    fast_suitability,
     first_token_figure,
     is_unstable,
     prefill_figure,
@@ -18,6 +17,7 @@ from elixi_models.benchmarks.speed import (
     server_rate,
     variation,
 )
+from elixi_models.quality import fast_suitability
 
 from .conftest import reply
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
-from elixi_models.records import MeasuredScore, Measurement, ModelSummary, ResourceSample
+from elixi_models.quality import TaskScore
+from elixi_models.records import Measurement, ModelSummary, ResourceSample
 from elixi_models.selection.filters import Request, SelectionInputs
 
 from .dice import Dice
+
+
+def measured(
+    score: float, ci90: tuple[float, float] = (0.0, 100.0), n: int = 12, source: str = "benchmark"
+) -> TaskScore:
+    """A quality as a benchmark gives it."""
+    return TaskScore(score, ci90, n, source, 0.0)
+
 
 GB = 1_000_000_000
 NOW_S = 1_000_000.0
@@ -54,7 +63,7 @@ def inventory(seed: int) -> tuple[SelectionInputs, Request]:
     )
     free = dice.pick((None, GB, 4 * GB, 12 * GB))
     speeds = {one.name: ModelSummary(ms_per_token=5 + 100 * dice.uniform(), requests=3) for one in models[::2]}
-    scores = {one.name: {"general": MeasuredScore(100 * dice.uniform(), n=12)} for one in models[::3]}
+    scores = {one.name: {"general": measured(100 * dice.uniform(), n=12)} for one in models[::3]}
     calls = {one.name: tuple(call(dice, one.name, NOW_S - 60 + 5 * k) for k in range(12)) for one in models[1::2]}
     needs = dice.pick(((), (), (), ("vision",), ("tools",)))
     request = Request(needs, dice.pick((0, 0, 3000, 20_000)))

@@ -12,11 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
-from elixi_models.records import MeasuredScore, ModelSummary, ResourceSample, Task
+from elixi_models.quality import TaskScore
+from elixi_models.records import ModelSummary, ResourceSample, Task
 from elixi_models.selection.snapshot import SelectionInputs, Selector
 
 from . import Figure, tables
 from .dice import Dice
+
+
+def measured(
+    score: float, ci90: tuple[float, float] = (0.0, 100.0), n: int = 12, source: str = "benchmark"
+) -> TaskScore:
+    """A quality as a benchmark gives it."""
+    return TaskScore(score, ci90, n, source, 0.0)
+
 
 #: Bytes a second of memory, and bytes of it.
 MACHINES = {"CPU, 16 GB": (45e9, 16e9), "GPU, 12 GB": (330e9, 12e9), "GPU, 24 GB": (900e9, 24e9)}
@@ -64,7 +73,7 @@ class Pool:
 
     models: Sequence[InstalledModel]
     truth: Mapping[str, Mapping[Task, float]]
-    believed: Mapping[str, Mapping[Task, MeasuredScore]]
+    believed: Mapping[str, Mapping[Task, TaskScore]]
     per_token_s: Mapping[str, float]
 
     def utility(self, model: InstalledModel, task: Task, tokens: float, cold: bool) -> float:
@@ -97,7 +106,7 @@ def draw_pool(dice: Dice, machine: Machine) -> Pool:
     rows = dice.draw(candidates, POOL)
     scores = {row.tag: tables.scores(row.tag) for row in rows}
     believed = {
-        tag: {task: MeasuredScore(dice.normal(points, SCORE_SD)) for task, points in own.items()}
+        tag: {task: measured(dice.normal(points, SCORE_SD)) for task, points in own.items()}
         for tag, own in scores.items()
     }
     speeds = {row.tag: row.active_b * 1e9 * BYTES_PER_PARAMETER / machine.bandwidth for row in rows}
@@ -176,7 +185,7 @@ def twins() -> tuple[Pool, Machine]:
     models = [InstalledModel(name, f"d-{name}", size_bytes=10**9, capabilities=("completion",)) for name in "ab"]
     machine.loaded = list(models)
     truth: dict[str, dict[Task, float]] = {"a": {"general": 51.0}, "b": {"general": 50.0}}
-    believed = {name: {task: MeasuredScore(points) for task, points in own.items()} for name, own in truth.items()}
+    believed = {name: {task: measured(points) for task, points in own.items()} for name, own in truth.items()}
     return Pool(models, truth, believed, dict.fromkeys("ab", 10 / 182)), machine
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
+from elixi_models.quality import TaskScore
 from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
 from elixi_models.selection.filters import needed_bytes
 from elixi_models.selection.ranking import SelectionInputs, rank
@@ -360,3 +361,54 @@ def test_a_slow_machine_is_slow_for_the_models_it_was_not_measured_with() -> Non
     chosen = choose(inputs(slow, untried, loaded=(slow.name, untried.name), summaries=summaries))
     assert chosen is not None
     assert chosen.model == slow.name
+
+
+def score(value: float, n: int = 6) -> TaskScore:
+    return TaskScore(value, (value - 8, value + 8), n, "quick+table", 0.6, 0.5)
+
+
+def test_a_measured_score_takes_the_place_of_the_estimate() -> None:
+    """With what it rests on; its quantization is in it, so no allowance is made for that."""
+    subject = model("llama3.1:8b", quantization="Q2_K")
+    guessed, measured = (
+        rank("coding", inputs(subject)),
+        rank("coding", inputs(subject, measured={subject.name: {"coding": score(61.0)}})),
+    )
+    assert guessed is not None
+    assert measured is not None
+    assert measured.terms["quality"] == 61.0
+    assert {name: measured.evidence[name] for name in ("quality", "n", "ci90", "estimated")} == {
+        "quality": "quick+table",
+        "n": 6,
+        "ci90": [53.0, 69.0],
+        "estimated": False,
+    }
+    assert (guessed.evidence["estimated"], guessed.evidence["n"], guessed.evidence["quality"]) == (True, 0, "table")
+    assert guessed.terms["quality"] == pytest.approx(42.7 - 10, abs=0.3)
+    assert guessed.evidence["ci90"][0] < guessed.terms["quality"] < guessed.evidence["ci90"][1]
+
+
+def test_the_choice_follows_the_scores() -> None:
+    """Twins by their names; the one that did better is chosen for that task, and for that one only."""
+    able, poor = model("llama3.1:8b-instruct"), model("llama3.1:8b-a")
+    given = inputs(able, poor, measured={able.name: {"coding": score(70.0)}, poor.name: {"coding": score(30.0)}})
+    chosen = choose(given, "coding")
+    assert chosen is not None
+    assert chosen.model == able.name
+    assert chosen.margin == pytest.approx(40.0)
+    general = choose(given, "general")
+    assert general is not None
+    assert general.model == poor.name
+    swapped = choose(
+        replace(given, measured={able.name: {"coding": score(30.0)}, poor.name: {"coding": score(70.0)}}), "coding"
+    )
+    assert swapped is not None
+    assert swapped.model == poor.name
+
+
+def test_fast_is_judged_by_the_general_score() -> None:
+    """It has no questions of its own."""
+    subject = model("llama3.1:8b")
+    chosen = rank("fast", inputs(subject, measured={subject.name: {"general": score(33.0), "coding": score(90.0)}}))
+    assert chosen is not None
+    assert chosen.terms["quality"] == 33.0

@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
+from elixi_models.quality import TaskScore
 from elixi_models.reasons import why
-from elixi_models.records import Choice, MeasuredScore, Measurement, ModelSummary, ResourceSample
+from elixi_models.records import Choice, Measurement, ModelSummary, ResourceSample
 from elixi_models.selection.explanation import replay
 from elixi_models.selection.filters import Request, SelectionInputs, resident_names
 from elixi_models.selection.ranking import rank
 from elixi_models.selection.snapshot import Selector
+
+
+def measured(
+    score: float, ci90: tuple[float, float] = (0.0, 100.0), n: int = 12, source: str = "benchmark"
+) -> TaskScore:
+    """A quality as a benchmark gives it."""
+    return TaskScore(score, ci90, n, source, 0.0)
+
 
 GB = 1_000_000_000
 
@@ -124,7 +133,7 @@ def test_under_an_assignment_everyone_else_has_a_reason() -> None:
 def test_a_measured_quality_replaces_the_prior() -> None:
     """With its sample and interval; quantization is in it already; not a number is no figure."""
     weak = replace(WEAK, quantization="Q2_K")
-    given = inputs(GOOD, weak, measured={weak.name: {"general": MeasuredScore(95.0, (90.0, 98.0), 20, "quick")}})
+    given = inputs(GOOD, weak, measured={weak.name: {"general": measured(95.0, (90.0, 98.0), 20, "quick")}})
     choice = chosen(given)
     assert (choice.model, choice.terms["quality"]) == (weak.name, 95.0)
     assert {name: choice.evidence[name] for name in ("quality", "estimated", "n", "ci90")} == {
@@ -133,9 +142,7 @@ def test_a_measured_quality_replaces_the_prior() -> None:
         "n": 20,
         "ci90": [90.0, 98.0],
     }
-    unsure = chosen(replace(given, measured={weak.name: {"general": MeasuredScore(95.0, None)}}))
-    assert unsure.evidence["ci90"] is None
-    broken = chosen(replace(given, measured={weak.name: {"general": MeasuredScore(float("nan"))}}))
+    broken = chosen(replace(given, measured={weak.name: {"general": measured(float("nan"))}}))
     assert broken.model == GOOD.name
     assert broken.evidence["estimated"] is True
     assert broken.evidence["ci90"][0] < broken.terms["quality"] < broken.evidence["ci90"][1]
@@ -166,7 +173,7 @@ def test_names_that_share_weights_are_resident_together() -> None:
 def test_who_answered_last_stays_for_four_points_in_a_talk_and_for_two_later() -> None:
     """Three points are no reason to load another model in the middle of a talk."""
     used = {WEAK.name: ModelSummary(last_used_at_s=5.0)}
-    scores = {GOOD.name: {"general": MeasuredScore(53.0)}, WEAK.name: {"general": MeasuredScore(50.0)}}
+    scores = {GOOD.name: {"general": measured(53.0)}, WEAK.name: {"general": measured(50.0)}}
     given = inputs(GOOD, WEAK, summaries=used, measured=scores)
     selector = Selector()
     selector.rebuild(given)

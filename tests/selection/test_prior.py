@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elixi_models.inventory import InstalledModel
+from elixi_models.quality import TaskScore
 from elixi_models.selection import prior
 
 
@@ -106,3 +107,14 @@ def test_embedders_of_the_library_are_known_by_name() -> None:
     """For servers that do not tell capabilities."""
     assert prior.is_embedder_by_name(_model("nomic-embed-text:latest"))
     assert not prior.is_embedder_by_name(_model("llama3:8b"))
+
+
+def test_an_assessment_is_the_measurement_or_the_estimate_less_its_quantization() -> None:
+    """A coarse quantization of a small model costs points only while nothing was measured."""
+    subject = _model("llama3.2:1b", quantization="Q4_0")
+    measured = TaskScore(20.0, (10.0, 30.0), 8, "quick+table", 0.5, 0.4)
+    assert prior.assess(subject, "general", {"general": measured}) is measured
+    guessed = prior.assess(subject, "general", {"coding": measured})
+    assert guessed.score == pytest.approx(prior.estimate(subject, "general").score - 2.5 * 1.5, abs=0.06)
+    assert (guessed.n, guessed.estimated, guessed.source, guessed.prior_weight) == (0, True, "table", 1.0)
+    assert guessed.ci90[0] < guessed.score < guessed.ci90[1]

@@ -11,6 +11,7 @@ from elixi_models import messages, shapes
 from elixi_models.assignments import Assignments
 from elixi_models.catalogue.catalogue import CatalogueEntry
 from elixi_models.inventory import InstalledModel, LoadedModel
+from elixi_models.quality import TaskScore, quality_fields
 from elixi_models.records import (
     Activation,
     ActiveModel,
@@ -284,6 +285,54 @@ def test_a_benchmark_shows_its_progress_and_report() -> None:
     done = shapes.benchmark(replace(job, state="ok", report={"benchmarks": {"coding": None}}))
     assert (done["progress"], done["benchmarks"]) == (100, {"coding": None})
     assert messages.message_for(replace(job, state="ok")) == "Benchmark of x is done"
+
+
+def test_a_benchmark_shows_its_scores_and_whether_they_still_count() -> None:
+    """As the report has them; null without one."""
+    job = BenchmarkJob("id", URL, "x:latest", "quick", "ok", 0.0, 1.0, stale=("machine",))
+    assert (shapes.benchmark(job)["scores"], shapes.benchmark(job)["stale"]) == (None, ["machine"])
+    report = {"scores": {"coding": {"score": 61.0}}}
+    assert shapes.benchmark(replace(job, report=report, stale=()))["scores"] == report["scores"]
+    assert shapes.benchmark(replace(job, stale=()))["stale"] == []
+
+
+MEASURED = TaskScore(61.04, (50.0, 70.0), 6, "quick+table", 0.5, 0.667)
+ESTIMATED = TaskScore(40.0, (20.0, 60.0), 0, "family", 1.0)
+
+
+def test_what_was_measured_is_shown_and_what_was_not_is_null() -> None:
+    """In the seed's two shapes; beside it what is thought of the model, with estimates marked as such."""
+    summary = ModelSummary(ttft_ms=500.0, ms_per_token=10.0)
+    data = quality_fields({"general": ESTIMATED, "coding": MEASURED, "creative": MEASURED}, summary)
+    assert data["benchmarks"] == {
+        "general_purpose": None,
+        "coding": 61.04,
+        "creativity": 61.04,
+        "analysis": None,
+    }
+    assert data["task_suitability"] == {
+        "general": None,
+        "coding": 6.1,
+        "analysis": None,
+        "creative": 6.1,
+        "fast": 8.0,
+    }
+    assert data["quality"]["coding"] == {
+        "score": 61.04,
+        "ci90": [50.0, 70.0],
+        "n": 6,
+        "source": "quick+table",
+        "prior_weight": 0.5,
+        "accuracy": 0.667,
+        "estimated": False,
+    }
+    assert (data["quality"]["general"]["estimated"], data["quality"]["general"]["accuracy"]) == (True, None)
+
+
+@pytest.mark.parametrize("summary", [ModelSummary(), ModelSummary(ttft_ms=5.0), ModelSummary(ms_per_token=5.0)])
+def test_a_speed_that_was_not_measured_is_null(summary: ModelSummary) -> None:
+    """Also when half of it is known."""
+    assert quality_fields({}, summary)["task_suitability"]["fast"] is None
 
 
 @pytest.mark.parametrize(

@@ -329,3 +329,39 @@ def test_a_server_that_restarted_is_found_again(servers: Callable[[], Ollama], s
 def test_the_port_of_the_scheme_is_meant_where_none_is_given(url: str, port: int) -> None:
     """A URL without a port names the default one."""
     assert ResourceMonitor(Settings.load({}, ollama_url=url))._port == port
+
+
+def machine(url: str = "http://127.0.0.1:11434") -> str:
+    return ResourceMonitor(Settings(ollama_url=url)).machine()
+
+
+def test_a_machine_has_a_name_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another number of processors or another memory is another machine; a few megabytes more are not."""
+    here = machine()
+    assert here == machine("http://127.0.0.1:9999")
+    assert len(here) == 16
+
+    total = psutil.virtual_memory().total
+    for bytes_more, same in ((5_000_000, True), (8 * 1024**3, False)):
+        rounded = round(total / 1024**3) * 1024**3 + bytes_more
+        monkeypatch.setattr(psutil, "virtual_memory", lambda rounded=rounded: type("Memory", (), {"total": rounded}))
+        assert (machine() == here) is same
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "cpu_count", lambda: 999)
+    assert machine() != here
+
+
+def test_of_a_server_elsewhere_only_the_address_is_known() -> None:
+    """Two of them are two machines."""
+    assert machine("http://10.0.0.5:11434") == machine("http://10.0.0.5:11434")
+    assert len({machine(), machine("http://10.0.0.5:11434"), machine("http://10.0.0.6:11434")}) == 3
+
+
+def test_a_machine_that_hides_its_memory_has_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is raised."""
+
+    def refuse() -> None:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr(psutil, "virtual_memory", refuse)
+    assert len(machine()) == 16

@@ -91,6 +91,7 @@ def test_every_flag_of_a_download_is_true_or_false(client: FlaskClient, flag: st
         ({"test_prompts": "Hi"}, "test_prompts", "type"),
         ({"test_prompts": ["Hi", 7]}, "test_prompts[1]", "type"),
         ({"test_prompts": [""]}, "test_prompts[0]", "length"),
+        ({"test_prompts": [["Hi"]]}, "test_prompts[0]", "type"),
         ({"test_prompts": ["x"] * 1001}, "test_prompts", "length"),
         ({"suite": ""}, "suite", "length"),
         ({"suite": 3}, "suite", "type"),

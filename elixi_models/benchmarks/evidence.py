@@ -1,0 +1,86 @@
+"""What the benchmarks that are remembered say about the models that are installed now. Pure but for its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..inventory import InstalledModel
+from ..quality import TaskScore
+from ..records import BenchmarkJob
+from .items import SCORED_TASKS, SUITE_VERSION
+
+Scores = Mapping[str, TaskScore]
+
+
+def identity(model: InstalledModel) -> str:
+    """What results belong to: the weights, or the manifest where those are unknown."""
+    return model.weights_digest or model.digest
+
+
+def staleness(report: Mapping[str, Any], *, machine: str, model: InstalledModel | None) -> tuple[str, ...]:
+    """Why a report does not count any more: `suite_version`, `machine`, `weights`; empty when it does.
+
+    Args:
+        model: what is installed under the report's name now; one that is gone makes nothing stale.
+    """
+    reasons = []
+    if report.get("suite_version") != SUITE_VERSION:
+        reasons.append("suite_version")
+    if report.get("machine") != machine:
+        reasons.append("machine")
+    if model is not None and _subject(report) != identity(model):
+        reasons.append("weights")
+    return tuple(reasons)
+
+
+class Evidence:
+    """The scores of each set of weights, from the newest report that counts."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...] | None, Mapping[str, Scores]] = (None, {})
+
+    def scores(self, jobs: Sequence[BenchmarkJob], *, machine: str) -> Mapping[str, Scores]:
+        """By identity and task. Cheap while no benchmark ends: then the last answer is given again."""
+        ended = [job for job in jobs if job.state in ("ok", "partial")]
+        seen = (machine, *((job.id, job.updated_at_s) for job in ended))
+        last_seen, scores = self._last
+        if seen != last_seen:
+            scores = collect(ended, machine=machine)
+            self._last = (seen, scores)
+        return scores
+
+
+def collect(jobs: Iterable[BenchmarkJob], *, machine: str) -> Mapping[str, Scores]:
+    """For each task the score of the newest benchmark that went through, else of the newest one cut short."""
+    found: dict[str, dict[str, TaskScore]] = {}
+    for job in sorted(jobs, key=lambda job: (job.state == "ok", job.finished_at_s or 0.0)):
+        report = job.report or {}
+        if not staleness(report, machine=machine, model=None):
+            found.setdefault(_subject(report), {}).update(_read_scores(report))
+    return found
+
+
+def _subject(report: Mapping[str, Any]) -> str:
+    return str(report.get("weights_digest") or report.get("digest"))
+
+
+def _read_scores(report: Mapping[str, Any]) -> Scores:
+    stored = report.get("scores") or {}
+    return {task: score for task in SCORED_TASKS if (score := _read_score(stored.get(task))) is not None}
+
+
+def _read_score(stored: Any) -> TaskScore | None:
+    """A stored score; None for one that a later version wrote differently."""
+    try:
+        low, high = stored["ci90"]
+        return TaskScore(
+            float(stored["score"]),
+            (float(low), float(high)),
+            int(stored["n"]),
+            str(stored["source"]),
+            float(stored["prior_weight"]),
+            stored["accuracy"],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,133 @@
+"""Which reports count, and what they say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from elixi_models.benchmarks.evidence import Evidence, collect, identity, staleness
+from elixi_models.benchmarks.items import SUITE_VERSION
+from elixi_models.inventory import InstalledModel
+from elixi_models.quality import TaskScore
+from elixi_models.records import BenchmarkJob
+
+from .conftest import URL
+
+MODEL = InstalledModel("a:1b", "d1", weights_digest="w1")
+
+
+def score(value: float, n: int = 8) -> TaskScore:
+    return TaskScore(value, (value - 5, value + 5), n, "quick+family", 0.5, 0.75)
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    return {
+        "suite_version": SUITE_VERSION,
+        "machine": "m1",
+        "digest": "d1",
+        "weights_digest": "w1",
+        "scores": {},
+        **changes,
+    }
+
+
+def job(number: int, scores: dict[str, TaskScore], *, state: str = "ok", **changes: Any) -> BenchmarkJob:
+    plain = {task: {**asdict(value), "ci90": list(value.ci90)} for task, value in scores.items()}
+    return BenchmarkJob(
+        id=f"benchmark:x#{number}",
+        ollama_url=URL,
+        model="a:1b",
+        suite="quick",
+        state=state,  # type: ignore[arg-type]
+        created_at_s=float(number),
+        updated_at_s=float(number),
+        finished_at_s=float(number),
+        report=report(scores=plain, **changes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "machine", "model", "stale"),
+    [
+        (report(), "m1", MODEL, ()),
+        (report(), "m1", None, ()),
+        (report(), "m2", MODEL, ("machine",)),
+        (report(suite_version="2020.1"), "m1", MODEL, ("suite_version",)),
+        (report(weights_digest="w0"), "m1", MODEL, ("weights",)),
+        (report(weights_digest=None), "m1", InstalledModel("a:1b", "d1"), ()),
+        (report(weights_digest=None), "m1", InstalledModel("a:1b", "d2"), ("weights",)),
+        ({"suite_version": "speed-1", "weights_digest": "w1"}, "m1", MODEL, ("suite_version", "machine")),
+    ],
+)
+def test_a_report_belongs_to_weights_machine_and_suite(given, machine, model, stale):
+    """When one of them has changed, it says which; a model that is gone makes nothing stale."""
+    assert staleness(given, machine=machine, model=model) == stale
+
+
+def test_the_newest_report_counts_for_each_task():
+    """An older one only for what the newer did not measure."""
+    jobs = [
+        job(2, {"general": score(60)}),
+        job(3, {"general": score(70)}),
+        job(1, {"general": score(50), "coding": score(40)}),
+    ]
+
+    assert collect(jobs, machine="m1") == {"w1": {"general": score(70), "coding": score(40)}}
+
+
+def test_a_benchmark_cut_short_does_not_replace_one_that_went_through():
+    """But it counts while there is none."""
+    whole, cut = (
+        job(1, {"general": score(50)}),
+        job(2, {"general": score(90, 1), "coding": score(30, 1)}, state="partial"),
+    )
+
+    assert collect([whole, cut], machine="m1") == {"w1": {"general": score(50), "coding": score(30, 1)}}
+    assert collect([cut], machine="m1")["w1"]["general"] == score(90, 1)
+
+
+def test_results_belong_to_the_weights_whatever_they_are_called():
+    """By the manifest where the weights are unknown."""
+    jobs = [job(1, {"general": score(50)}), job(2, {"general": score(60)}, weights_digest=None)]
+
+    assert set(collect(jobs, machine="m1")) == {"w1", "d1"}
+    assert (identity(MODEL), identity(InstalledModel("a:1b", "d1"))) == ("w1", "d1")
+
+
+def test_only_what_ended_with_answers_counts():
+    """Not a running, failed or cancelled one, nor one of another machine or suite, nor one without a report."""
+    jobs = [
+        job(1, {"general": score(1)}, state="running"),
+        job(2, {"general": score(2)}, state="failed"),
+        job(3, {"general": score(3)}, state="cancelled"),
+        job(4, {"general": score(4)}, machine="m2"),
+        job(5, {"general": score(5)}, suite_version="2020.1"),
+        BenchmarkJob("x#6", URL, "a:1b", "quick", "ok", 6.0, 6.0),
+    ]
+
+    assert {task for scores in Evidence().scores(jobs, machine="m1").values() for task in scores} == set()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, 5, {}, {"score": 5}, {"score": "x", "ci90": [1, 2], "n": 1, "source": "", "prior_weight": 0, "accuracy": 0}],
+)
+def test_a_score_that_a_later_version_wrote_differently_is_left_out(stored):
+    """It is not measured, as far as this version knows."""
+    broken = job(1, {"coding": score(40)})
+    broken.report["scores"]["general"] = stored  # type: ignore[index]
+
+    assert collect([broken], machine="m1") == {"w1": {"coding": score(40)}}
+
+
+def test_evidence_is_read_anew_only_when_a_benchmark_ended():
+    """A running one changes nothing; another machine changes everything."""
+    evidence = Evidence()
+    first = evidence.scores([job(1, {"general": score(50)})], machine="m1")
+
+    running = job(2, {"general": score(90)}, state="running")
+    assert evidence.scores([job(1, {"general": score(50)}), running], machine="m1") is first
+    assert evidence.scores([job(1, {"general": score(50)})], machine="m2") == {}
+    assert evidence.scores([job(1, {}), job(2, {"general": score(60)})], machine="m1")["w1"]["general"] == score(60)
