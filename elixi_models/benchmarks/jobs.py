@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CLOSE_WAIT_S = 2.0
 _CANCEL_WAIT_S = 1.0
+#: A full report is 31 KB and is read with its job at every look at the store.
+_FOLLOWED = 40
 
 
 class BenchmarkQueue:
@@ -78,7 +80,7 @@ class BenchmarkQueue:
         self._lock = threading.Lock()
         self._own: list[Benchmark] = []
         self._evidence = Evidence()
-        follower.watch_jobs(documents.KIND, settings.ollama_url)
+        follower.watch_jobs(documents.KIND, settings.ollama_url, newest=_FOLLOWED)
         follower.every(settings.store_follow_s, self._look_after, at_close=True)
 
     def start(

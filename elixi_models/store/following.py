@@ -134,9 +134,9 @@ class StoreFollower:
         self._wake.set()
         return future
 
-    def watch_jobs(self, kind: str, ollama_url: str) -> None:
-        """Follow the jobs of a kind on a server."""
-        self._jobs.watch(kind, ollama_url)
+    def watch_jobs(self, kind: str, ollama_url: str, *, newest: int = 200) -> None:
+        """Follow the newest jobs of a kind on a server: read every `store_follow_s`, so large ones must be few."""
+        self._jobs.watch(kind, ollama_url, newest=newest)
 
     def jobs(self, kind: str) -> tuple[JsonObject, ...]:
         """The newest jobs of a followed kind, newest `updated_at_s` first, each with its `id`; from memory."""

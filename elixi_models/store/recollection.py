@@ -16,13 +16,13 @@ class JobMemory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._servers: dict[str, str] = {}
+        self._followed: dict[str, tuple[str, int]] = {}
         self._stored: dict[str, dict[str, JsonObject]] = {}
         self._noted: dict[str, JsonObject] = {}
 
-    def watch(self, kind: str, ollama_url: str) -> None:
-        """Follow the jobs of a kind on a server from the next look on."""
-        self._servers[kind] = ollama_url
+    def watch(self, kind: str, ollama_url: str, *, newest: int) -> None:
+        """Follow the newest jobs of a kind on a server from the next look on."""
+        self._followed[kind] = (ollama_url, newest)
 
     def get(self, kind: str) -> tuple[JsonObject, ...]:
         """The jobs of a kind, newest `updated_at_s` first."""
@@ -40,8 +40,8 @@ class JobMemory:
 
     def refresh(self, store: Store) -> None:
         """Read the followed kinds; blocks."""
-        for kind, ollama_url in list(self._servers.items()):
-            stored = {job["id"]: job for job in store.jobs(kind, ollama_url=ollama_url)}
+        for kind, (ollama_url, newest) in list(self._followed.items()):
+            stored = {job["id"]: job for job in store.jobs(kind, ollama_url=ollama_url, limit=newest)}
             with self._lock:
                 self._stored[kind] = stored
                 for job_id, own in self._own(kind).items():

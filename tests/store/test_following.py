@@ -434,6 +434,15 @@ def test_jobs_are_followed(follower: Idle, other: SqliteStore, time: FakeTime) -
     assert follower.jobs("benchmark") == ()
 
 
+def test_only_the_newest_jobs_are_followed(follower: Idle, other: SqliteStore) -> None:
+    """Large documents are not read again and again for the sake of old ones."""
+    follower.watch_jobs("download", "u", newest=2)
+    for number in (1, 2, 3):
+        other.create_job(f"j#{number}", job(number))
+    follower.turn()
+    assert [found["id"] for found in follower.jobs("download")] == ["j#3", "j#2"]
+
+
 def test_an_own_write_is_seen_at_once(follower: Idle, other: SqliteStore, time: FakeTime) -> None:
     """Until the store shows it at least as new; an older copy does not undo it."""
     follower.watch_jobs("download", "u")
