@@ -17,7 +17,7 @@ MEDIA = [
     "sqlite",
     "mongomock",
     pytest.param("nx", marks=pytest.mark.mongodb),
-    pytest.param("server", marks=pytest.mark.mongodb),
+    pytest.param("server", marks=[pytest.mark.mongodb, pytest.mark.live]),
 ]
 
 
