@@ -106,8 +106,15 @@ def _special(snapshot: Snapshot, task: Task, request: Request) -> Choice | None:
 
 
 def _incumbents(previous: Snapshot, inputs: SelectionInputs, task: Task) -> dict[str, float]:
-    """Who answered last, in any task, and then whom this task had: every other choice may cost a load."""
-    used = [(summary.last_used_at_s, name) for name, summary in inputs.summaries.items() if summary.last_used_at_s]
+    """Who answered somebody last, in any task, and then whom this task had: every other choice may cost a load.
+
+    A benchmark is no answer to anybody.
+    """
+    used = [
+        (summary.last_used_at_s, name)
+        for name, summary in inputs.summaries.items()
+        if summary.last_used_at_s and summary.requests
+    ]
     held = previous.choices.get((task, "explicit"))
     known = {held.model: _HYSTERESIS} if held and held.decided_by != "assignment" else {}
     if not used:

@@ -90,7 +90,9 @@ class Pool:
         free = int(machine.memory_bytes) - sum(used.values())
         last = machine.loaded[-1].name if machine.loaded else None
         speeds = {
-            name: ModelSummary(ms_per_token=1000 * s, ttft_ms=32_000 * s, last_used_at_s=1.0 if name == last else None)
+            name: ModelSummary(
+                ms_per_token=1000 * s, ttft_ms=32_000 * s, last_used_at_s=1.0 if name == last else None, requests=1
+            )
             for name, s in self.per_token_s.items()
         }
         view = ServerView("http://127.0.0.1:1", 1.0, True, installed=tuple(self.models), loaded=loaded)

@@ -172,7 +172,7 @@ def test_names_that_share_weights_are_resident_together() -> None:
 
 def test_who_answered_last_stays_for_four_points_in_a_talk_and_for_two_later() -> None:
     """Three points are no reason to load another model in the middle of a talk."""
-    used = {WEAK.name: ModelSummary(last_used_at_s=5.0)}
+    used = {WEAK.name: ModelSummary(last_used_at_s=5.0, requests=1)}
     scores = {GOOD.name: {"general": measured(53.0)}, WEAK.name: {"general": measured(50.0)}}
     given = inputs(GOOD, WEAK, summaries=used, measured=scores)
     selector = Selector()
@@ -214,3 +214,14 @@ def test_a_reason_leads_to_its_choice_again(facts: dict[str, Any], decided_by: s
     assert replay(stored) == stored["chosen"]
     with pytest.raises(ValueError, match="no ranking"):
         replay({**stored, "decided_by": "score", "ranking": []})
+
+
+def test_a_benchmark_makes_nobody_the_one_who_answered_last() -> None:
+    """Used, but by nobody who waits for the next answer from the same model."""
+    scores = {GOOD.name: {"general": measured(53.0)}, WEAK.name: {"general": measured(50.0)}}
+    used = {WEAK.name: ModelSummary(last_used_at_s=5.0, requests=0)}
+    selector = Selector()
+    selector.rebuild(inputs(GOOD, WEAK, summaries=used, measured=scores))
+    choice = selector.choose("general")
+    assert choice is not None
+    assert choice.model == GOOD.name
