@@ -10,6 +10,7 @@ from . import names
 from .catalogue.catalogue import CatalogueEntry
 from .errors import OllamaUnavailable
 from .inventory import InstalledModel, LoadedModel, ServerView
+from .metrics.footprints import resident_bytes
 from .quality import TaskScore
 from .records import ActiveModel, DownloadJob, Failure, ModelState, ModelSummary, ResourceSample
 from .store.following import StoreStatus
@@ -118,15 +119,8 @@ class Facts:
 
     def memory_bytes(self, model: InstalledModel) -> int | None:
         """The footprint when loaded: what the machine says now, else what Ollama says, else the last one seen."""
-        residence = self.view.residence(model)
-        if residence is not None:
-            measured = self.resources.runner_bytes.get(model.weights_digest or "")
-            if residence.vram_bytes:
-                # The runner's RSS holds only the part that is not on the GPU.
-                return residence.size_bytes
-            if measured or residence.size_bytes:
-                return measured or residence.size_bytes
-        return self.footprints.get(model.weights_digest or model.digest)
+        present = resident_bytes(model, self.view, self.resources)
+        return present or self.footprints.get(model.weights_digest or model.digest)
 
 
 def take_inventory(facts: Facts, installable: Iterable[CatalogueEntry]) -> Inventory:

@@ -39,7 +39,7 @@ class Footprints:
             cached = self._cache.figures(model.name) or {}
             identity = model.weights_digest or model.digest
             remembered = latest.get(identity) or cached.get("memory_bytes")
-            footprint = _resident_bytes(model, view, resources) or remembered
+            footprint = resident_bytes(model, view, resources) or remembered
             if footprint:
                 latest[identity] = footprint
             self._note_load(identity, view, model, resources)
@@ -68,11 +68,13 @@ class Footprints:
             del self._loads[next(iter(self._loads))]
 
 
-def _resident_bytes(model: InstalledModel, view: ServerView, resources: ResourceSample) -> int | None:
+def resident_bytes(model: InstalledModel, view: ServerView, resources: ResourceSample) -> int | None:
+    """The memory of a resident model: its runner's own, with a GPU what Ollama says; None for unknown or not loaded."""
     residence = view.residence(model)
     if residence is None:
         return None
     if residence.vram_bytes:
+        # The runner's RSS holds only the part that is not on the GPU.
         return residence.size_bytes
     return resources.runner_bytes.get(model.weights_digest or "") or residence.size_bytes
 
