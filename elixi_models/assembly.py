@@ -171,7 +171,7 @@ class Assembly:
             prior=prior.estimate,
             machine=self.resources.machine,
         )
-        self.assessment = Assessment(self.benchmarks.scores)
+        self.assessment = Assessment(self.benchmarks.known)
 
     def _wire(self) -> None:
         self.observer.subscribe(self._observed)
@@ -229,7 +229,7 @@ class Assembly:
                     active=self.active.current.model,
                     calls={it.name: self.summaries.recent(it) for it in view.installed if summaries[it.name].requests},
                     now_s=self.clock(),
-                    measured=self.assessment.measured_by_name(view.installed),
+                    measured=self.assessment.scores_by_name(view.installed),
                 )
             )
 

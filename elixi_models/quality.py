@@ -25,6 +25,7 @@ PRIOR_WIDENING = 1.3
 _SCALE = 1.6
 _NORMAL = NormalDist()
 _Z90 = 1.645
+_LEAST_SD = 0.01
 _LEAST_SCORE, _MOST_SCORE = 0.01, 99.99
 #: One number for the speed of a model is how long a reply of so many tokens takes it.
 REFERENCE_TOKENS = 150
@@ -83,6 +84,20 @@ def estimated_score(estimate: Estimate, *, penalty: float = 0.0) -> TaskScore:
     """A score by the prior alone, less a penalty in points for a quantization that was not measured."""
     z = z_of(max(0.0, estimate.score - penalty))
     return make_task_score(z, PRIOR_WIDENING * estimate.sd, n=0, source=estimate.source, prior_weight=1.0)
+
+
+def carried_score(earlier: TaskScore, expected: TaskScore) -> TaskScore:
+    """An estimate from a measurement that counts no more, with its doubt doubled, and what is expected without it."""
+    doubt, expected_sd = 2 * _sd_of(earlier), _sd_of(expected)
+    weight = doubt**2 / (doubt**2 + expected_sd**2)
+    z = weight * z_of(expected.score) + (1 - weight) * z_of(earlier.score)
+    sd = math.sqrt(weight) * expected_sd
+    return make_task_score(z, sd, n=0, source=f"stale+{expected.source}", prior_weight=weight)
+
+
+def _sd_of(score: TaskScore) -> float:
+    """The standard deviation in z units that an interval stands for; never quite nothing."""
+    return max(_LEAST_SD, (z_of(score.ci90[1]) - z_of(score.ci90[0])) / (2 * _Z90))
 
 
 def benchmark_scores(scores: Mapping[str, TaskScore]) -> dict[str, float | None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from .. import names
 from ..inventory import InstalledModel
 from ..quality import TaskScore
 from ..records import BenchmarkJob
@@ -34,31 +36,52 @@ def staleness(report: Mapping[str, Any], *, machine: str, model: InstalledModel 
     return tuple(reasons)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What benchmarks said: `counting` by identity; `earlier`, which may count no more, by identity and by name."""
+
+    counting: Mapping[str, Scores] = field(default_factory=dict)
+    earlier: Mapping[str, Scores] = field(default_factory=dict)
+
+    def measured(self, model: InstalledModel) -> Scores:
+        """The scores of a model as it is here and now."""
+        return self.counting.get(identity(model), {})
+
+    def outdated(self, model: InstalledModel) -> Scores:
+        """Its scores by another suite, on another machine or with the weights it had before, where none counts."""
+        found = {**self.earlier.get(names.key(model.name), {}), **self.earlier.get(identity(model), {})}
+        return {task: score for task, score in found.items() if task not in self.measured(model)}
+
+
 class Evidence:
     """The scores of each set of weights, from the newest report that counts."""
 
     def __init__(self) -> None:
-        self._last: tuple[tuple[object, ...] | None, Mapping[str, Scores]] = (None, {})
+        self._last: tuple[tuple[object, ...] | None, Known] = (None, Known())
 
-    def scores(self, jobs: Sequence[BenchmarkJob], *, machine: str) -> Mapping[str, Scores]:
-        """By identity and task. Cheap while no benchmark ends: then the last answer is given again."""
+    def known(self, jobs: Sequence[BenchmarkJob], *, machine: str) -> Known:
+        """All there is. Cheap while no benchmark ends: then the same object is given again."""
         ended = [job for job in jobs if job.state in ("ok", "partial")]
         seen = (machine, *((job.id, job.updated_at_s) for job in ended))
-        last_seen, scores = self._last
+        last_seen, known = self._last
         if seen != last_seen:
-            scores = collect(ended, machine=machine)
-            self._last = (seen, scores)
-        return scores
+            known = collect(ended, machine=machine)
+            self._last = (seen, known)
+        return known
 
 
-def collect(jobs: Iterable[BenchmarkJob], *, machine: str) -> Mapping[str, Scores]:
+def collect(jobs: Iterable[BenchmarkJob], *, machine: str) -> Known:
     """For each task the score of the newest benchmark that went through, else of the newest one cut short."""
-    found: dict[str, dict[str, TaskScore]] = {}
+    counting: dict[str, dict[str, TaskScore]] = {}
+    earlier: dict[str, dict[str, TaskScore]] = {}
     for job in sorted(jobs, key=lambda job: (job.state == "ok", job.finished_at_s or 0.0)):
         report = job.report or {}
+        scores = _read_scores(report)
+        for key in (names.key(job.model), _subject(report)):
+            earlier.setdefault(key, {}).update(scores)
         if not staleness(report, machine=machine, model=None):
-            found.setdefault(_subject(report), {}).update(_read_scores(report))
-    return found
+            counting.setdefault(_subject(report), {}).update(scores)
+    return Known(counting, earlier)
 
 
 def _subject(report: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from ..settings import Settings
 from ..store.base import Store
 from . import documents
 from .docket import Docket, Office, already_running, bury
-from .evidence import Evidence, Scores, staleness
+from .evidence import Evidence, Known, staleness
 from .suites import OwnPrompt, make_plan
 from .worker import Bench, Benchmark, Chatting
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CLOSE_WAIT_S = 2.0
 _CANCEL_WAIT_S = 1.0
+#: The end of a benchmark is shown before it is stored and before the server is tidied up; the next one waits for both.
+_TIDYING_S = 15.0
 #: A full report is 31 KB and is read with its job at every look at the store.
 _FOLLOWED = 40
 
@@ -123,8 +125,9 @@ class BenchmarkQueue:
                 user=user,
             )
             benchmark = Benchmark(job, model, plan, Docket(self._office, job), self._bench)
+            earlier = list(self._own)
             self._own.append(benchmark)
-        Errand("benchmark", lambda: self._run(benchmark))
+        Errand("benchmark", lambda: self._run(benchmark, earlier))
         benchmark.opened.wait(self._settings.switch_wait_s)
         if benchmark.refusal is not None:
             raise benchmark.refusal
@@ -140,17 +143,14 @@ class BenchmarkQueue:
 
         `stale` says why a result does not count any more.
         """
-        jobs = sorted(self._known(), key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
+        jobs = sorted(self._remembered(), key=lambda job: (job.created_at_s, documents.number_of(job)), reverse=True)
         return self._marked(jobs)
 
-    def scores(self) -> Mapping[str, Scores]:
-        """What was measured, by the identity of the weights (see `evidence.identity`) and by task; from memory.
+    def known(self) -> Known:
+        """What all benchmarks that are remembered say; from memory. The same object as long as none ended."""
+        return self._evidence.known(self._remembered(), machine=self._bench.machine())
 
-        The same object as long as no benchmark ended.
-        """
-        return self._evidence.scores(self._known(), machine=self._bench.machine())
-
-    def _known(self) -> list[BenchmarkJob]:
+    def _remembered(self) -> list[BenchmarkJob]:
         own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
         known = {job.id for job in own}
         stored = (documents.read(job) for job in self._follower.jobs(documents.KIND))
@@ -199,8 +199,10 @@ class BenchmarkQueue:
         self._own = []
         self._office = replace(self._office, owner=f"{self._first_owner}/{os.getpid()}")
 
-    def _run(self, benchmark: Benchmark) -> None:
+    def _run(self, benchmark: Benchmark, earlier: Sequence[Benchmark]) -> None:
         try:
+            for other in earlier:
+                other.ended.wait(_TIDYING_S)
             benchmark.run()
         finally:
             if benchmark.refusal is None and self._on_finished is not None:

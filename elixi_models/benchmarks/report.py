@@ -201,7 +201,10 @@ def _custom_accuracy(findings: Findings) -> dict[str, Any]:
 
 
 def _errors(findings: Findings) -> dict[str, int]:
-    return dict(Counter(sample.measurement.outcome for sample in findings.samples if sample.measurement.failed))
+    truncated = Counter("truncated_prompt" for sample in findings.samples if sample.truncated)
+    return dict(
+        Counter(sample.measurement.outcome for sample in findings.samples if sample.measurement.failed) + truncated
+    )
 
 
 def _item(sample: Sample, number: int) -> dict[str, Any]:
@@ -211,7 +214,7 @@ def _item(sample: Sample, number: int) -> dict[str, Any]:
         "id": sample.item.id,
         "task": "custom" if sample.item.kind == "custom" else sample.item.task or "speed",
         "kind": sample.item.kind,
-        "outcome": reply.outcome,
+        "outcome": "truncated_prompt" if sample.truncated else reply.outcome,
         **_verdict(sample),
         "prompt_tokens": reply.prompt_tokens,
         "tokens": reply.tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..performance import MIN_GAPS, token_gaps
@@ -22,6 +22,9 @@ _TIMEOUTS = 3
 _FAILURES = 2
 _MOST_INTERRUPTIONS = 20
 _HOPELESS = frozenset({"refused", "oom", "load_failed"})
+#: A model that thinks although it was asked not to, or does not say that it can, gets so many times the tokens.
+_THINKING_SHARE = 4
+_THOUGHT = "<think>"
 
 
 class Ask(Protocol):
@@ -40,6 +43,12 @@ class Sample:
     failure: Failure | None
     answer: str | None = None
     verdict: Verdict | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """True when the model cannot have seen its whole prompt: each word is at least one token."""
+        seen = self.measurement.prompt_tokens
+        return self.measurement.outcome == "ok" and seen is not None and 0 < seen < len(self.item.prompt.split())
 
 
 @dataclass(slots=True)
@@ -110,6 +119,7 @@ class Runner:
         self._findings = Findings(remaining_s=plan.expected_s)
         self._streak: list[str] = []
         self._interruptions = 0
+        self._thinks: bool | None = None
         self._began_at = self._ends_at = 0.0
 
     def run(self) -> Findings:
@@ -153,7 +163,25 @@ class Runner:
                 self._findings.warn("unstable")
 
     def _ask(self, item: Item) -> None:
-        """Ask once, again whenever a person's chat went first; a failure ends the benchmark where it must."""
+        """Ask once, a thinker that ran out of tokens once more; a failure ends the benchmark where it must."""
+        sample = self._request(item)
+        if item.checks and self._thinks is None and _ran_out_thinking(sample):
+            self._thinks = True
+            sample = self._request(item)
+            self._thinks = not _ran_out_thinking(sample)
+            if self._thinks:
+                self._findings.warn("thinks_unasked")
+        if sample.truncated:
+            self._findings.warn("truncated_prompt")
+        elif item.checks:
+            sample = replace(sample, verdict=_judge(sample))
+        self._findings.samples.append(sample if sample.verdict else replace(sample, answer=None))
+        self._give_up_after(sample.measurement, sample.failure)
+
+    def _request(self, item: Item) -> Sample:
+        """One request, again whenever a person's chat went first."""
+        if item.checks and self._thinks:
+            item = replace(item, max_tokens=_THINKING_SHARE * item.max_tokens)
         while True:
             self._await_turn()
             if self._left_s() <= 0:
@@ -167,9 +195,7 @@ class Runner:
             self._make_way(item)
         if measurement.outcome == "timeout" and self._left_s() <= 0:
             raise _Ended("deadline")
-        verdict = _judge(item, answer, measurement)
-        self._findings.samples.append(Sample(item, measurement, failure, answer if verdict else None, verdict))
-        self._give_up_after(measurement, failure)
+        return Sample(item, measurement, failure, answer)
 
     def _make_way(self, item: Item) -> None:
         """A person chatted, perhaps with another model: warm up again before the item is repeated."""
@@ -229,11 +255,20 @@ class Runner:
         self._noted(self._findings)
 
 
-def _judge(item: Item, answer: str | None, measurement: Measurement) -> Verdict | None:
+def _judge(sample: Sample) -> Verdict | None:
     """Silence is an answer, and a wrong one; a failure of the server says nothing of the model."""
-    if not item.checks or measurement.outcome not in ("ok", "empty"):
+    reply = sample.measurement
+    if reply.outcome not in ("ok", "empty"):
         return None
-    return verify(answer, item.checks, cut=measurement.done_reason == "length")
+    return verify(sample.answer, sample.item.checks, cut=reply.done_reason == "length")
+
+
+def _ran_out_thinking(sample: Sample) -> bool:
+    """Whether all the tokens went into thoughts: then nothing was said, or only thoughts between tags."""
+    reply, said = sample.measurement, (sample.answer or "").lstrip()
+    if reply.done_reason != "length":
+        return False
+    return reply.outcome == "empty" or (said.startswith(_THOUGHT) and "</think>" not in said)
 
 
 def _gaps(replies: list[Measurement]) -> int:

@@ -74,7 +74,7 @@ def test_the_newest_report_counts_for_each_task():
         job(1, {"general": score(50), "coding": score(40)}),
     ]
 
-    assert collect(jobs, machine="m1") == {"w1": {"general": score(70), "coding": score(40)}}
+    assert collect(jobs, machine="m1").counting == {"w1": {"general": score(70), "coding": score(40)}}
 
 
 def test_a_benchmark_cut_short_does_not_replace_one_that_went_through():
@@ -84,15 +84,15 @@ def test_a_benchmark_cut_short_does_not_replace_one_that_went_through():
         job(2, {"general": score(90, 1), "coding": score(30, 1)}, state="partial"),
     )
 
-    assert collect([whole, cut], machine="m1") == {"w1": {"general": score(50), "coding": score(30, 1)}}
-    assert collect([cut], machine="m1")["w1"]["general"] == score(90, 1)
+    assert collect([whole, cut], machine="m1").counting == {"w1": {"general": score(50), "coding": score(30, 1)}}
+    assert collect([cut], machine="m1").counting["w1"]["general"] == score(90, 1)
 
 
 def test_results_belong_to_the_weights_whatever_they_are_called():
     """By the manifest where the weights are unknown."""
     jobs = [job(1, {"general": score(50)}), job(2, {"general": score(60)}, weights_digest=None)]
 
-    assert set(collect(jobs, machine="m1")) == {"w1", "d1"}
+    assert set(collect(jobs, machine="m1").counting) == {"w1", "d1"}
     assert (identity(MODEL), identity(InstalledModel("a:1b", "d1"))) == ("w1", "d1")
 
 
@@ -107,7 +107,7 @@ def test_only_what_ended_with_answers_counts():
         BenchmarkJob("x#6", URL, "a:1b", "quick", "ok", 6.0, 6.0),
     ]
 
-    assert {task for scores in Evidence().scores(jobs, machine="m1").values() for task in scores} == set()
+    assert {task for scores in Evidence().known(jobs, machine="m1").counting.values() for task in scores} == set()
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,43 @@ def test_a_score_that_a_later_version_wrote_differently_is_left_out(stored):
     broken = job(1, {"coding": score(40)})
     broken.report["scores"]["general"] = stored  # type: ignore[index]
 
-    assert collect([broken], machine="m1") == {"w1": {"coding": score(40)}}
+    assert collect([broken], machine="m1").counting == {"w1": {"coding": score(40)}}
 
 
 def test_evidence_is_read_anew_only_when_a_benchmark_ended():
     """A running one changes nothing; another machine changes everything."""
     evidence = Evidence()
-    first = evidence.scores([job(1, {"general": score(50)})], machine="m1")
+    first = evidence.known([job(1, {"general": score(50)})], machine="m1")
 
     running = job(2, {"general": score(90)}, state="running")
-    assert evidence.scores([job(1, {"general": score(50)}), running], machine="m1") is first
-    assert evidence.scores([job(1, {"general": score(50)})], machine="m2") == {}
-    assert evidence.scores([job(1, {}), job(2, {"general": score(60)})], machine="m1")["w1"]["general"] == score(60)
+    assert evidence.known([job(1, {"general": score(50)}), running], machine="m1") is first
+    assert evidence.known([job(1, {"general": score(50)})], machine="m2").counting == {}
+    assert evidence.known([job(1, {}), job(2, {"general": score(60)})], machine="m1").counting["w1"][
+        "general"
+    ] == score(60)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"machine": "m2"}, {"suite_version": "2020.1"}, {"weights_digest": "w0"}, {"weights_digest": None}]
+)
+def test_what_counts_no_more_is_remembered_for_the_model(changes):
+    """By its weights, or by its name when those have changed."""
+    known = collect([job(1, {"general": score(50)}, **changes)], machine="m1")
+
+    assert known.measured(MODEL) == {}
+    assert known.outdated(MODEL) == {"general": score(50)}
+
+
+def test_what_counts_makes_what_counts_no_more_superfluous():
+    """For each task; and what an alias measured with the same weights comes before what the name had once."""
+    known = collect(
+        [
+            job(1, {"general": score(10), "coding": score(20), "analysis": score(30)}, weights_digest="w0"),
+            job(2, {"general": score(40), "coding": score(50)}, machine="m2"),
+            job(3, {"general": score(60)}),
+        ],
+        machine="m1",
+    )
+
+    assert known.measured(MODEL) == {"general": score(60)}
+    assert known.outdated(MODEL) == {"coding": score(50), "analysis": score(30)}

@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from elixi_models.benchmarks import jobs
+from elixi_models.benchmarks.docket import Docket
 from elixi_models.benchmarks.items import SCORED_TASKS, SIZES, quality_items
 from elixi_models.benchmarks.jobs import BenchmarkQueue
+from elixi_models.benchmarks.residency import Residency
 from elixi_models.benchmarks.suites import make_plan
 from elixi_models.chatting import Chat
 from elixi_models.errors import BenchmarkRunning, CannotChat, InvalidRequest, NotFound, StoreUnavailable
@@ -308,13 +310,13 @@ def test_scores_are_remembered_by_weights_and_followed_by_all_processes(process,
     done = process.end()
     weights = process.model("able:1b").weights_digest
     assert done.stale == ()
-    assert process.queue.scores()[weights]["coding"].score == done.report["scores"]["coding"]["score"]
+    assert process.queue.known().counting[weights]["coding"].score == done.report["scores"]["coding"]["score"]
 
     other, elsewhere = processes(), processes(machine=lambda: "another machine")
     for reader in (other, elsewhere):
         reader.until(lambda reader=reader: reader.queue.find() is not None and not reader.queue.find().live)
-    assert other.queue.scores() == process.queue.scores()
-    assert elsewhere.queue.scores() == {}
+    assert other.queue.known() == process.queue.known()
+    assert elsewhere.queue.known().counting == {}
     assert elsewhere.queue.find().stale == ("machine",)
 
 
@@ -474,6 +476,46 @@ def test_cancelling_takes_effect_within_a_second(process):
     assert process.ollama.loaded == []
 
 
+def test_the_next_benchmark_begins_when_the_last_has_left_the_server_as_it_was(process, monkeypatch):
+    """A cancelled one is shown as such at once, but tidies up behind that: the next must not load into it."""
+    tidying, tidied = threading.Event(), threading.Event()
+    restore = Residency.restore
+
+    def slowly(residency, **wishes):
+        tidying.set()
+        assert tidied.wait(WAIT_S)
+        restore(residency, **wishes)
+
+    monkeypatch.setattr(Residency, "restore", slowly)
+    process.start("slow:1b")
+    process.until(lambda: process.queue.find().done_items > 0)
+    process.queue.cancel()
+    assert tidying.wait(WAIT_S)
+    job = process.start("fast:1b")
+    assert (job.state, job.done_items) == ("queued", 0)
+    assert not [body for body in generates(process.ollama) if body["model"] == "fast:1b"]
+    tidied.set()
+    process.until(lambda: process.queue.find("fast:1b").state == "ok")
+    assert "fast:1b" not in process.ollama.loaded
+
+
+def test_a_benchmark_may_follow_another_at_once(processes, monkeypatch):
+    """Whoever sees that one has ended may start the next, however long the store takes to write the end."""
+    started, finish = threading.Event(), Docket.finish
+
+    def slowly(docket, job):
+        assert started.wait(WAIT_S)
+        return finish(docket, job)
+
+    monkeypatch.setattr(Docket, "finish", slowly)
+    process = processes(settings={"switch_wait_s": 0.05})
+    process.start("terse:1b", num_prompts=1)
+    process.until(lambda: not process.queue.find().live)
+    assert process.start("fast:1b", num_prompts=1).state == "queued"
+    started.set()
+    process.until(lambda: process.queue.find("fast:1b").state == "ok")
+
+
 def test_another_process_can_cancel(process, processes):
     """Through the store, within its looks."""
     other = processes()
@@ -631,7 +673,9 @@ def test_a_forked_child_has_no_benchmark_of_its_parents(process):
 PROGRAM = """
 import sys
 from pathlib import Path
+from elixi_models.benchmarks.docket import Docket
 from elixi_models.benchmarks.jobs import BenchmarkQueue
+from elixi_models.benchmarks.residency import Residency
 from elixi_models.chatting import Chat
 from elixi_models.settings import Settings
 from elixi_models.store.following import StoreFollower

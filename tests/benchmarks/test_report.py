@@ -274,3 +274,13 @@ def test_a_document_without_answers_has_unknown_figures():
 
     assert set(document["performance"].values()) == {None, 0}
     assert document["resource_usage"]["memory_mb"] is None
+
+
+def test_an_answer_to_a_prompt_that_was_cut_is_an_error_of_its_own():
+    """It has no verdict; the server's outcome was ok."""
+    item = Item("general-1", "quality", "Name the sea that is cold.", 20, "general", (Check("lower_case"),))
+    report = report_of(found(*GOOD, Sample(item, reply(prompt_tokens=3), None)))
+
+    assert (report["items"][-1]["outcome"], report["items"][-1]["passed"]) == ("truncated_prompt", None)
+    assert report["errors"] == {"timeout": 1, "truncated_prompt": 1}
+    assert report["scores"] == {}

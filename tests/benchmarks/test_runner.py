@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from elixi_models.benchmarks.checks import Check
@@ -260,7 +262,7 @@ def test_questions_are_asked_without_a_nonce_and_their_answers_judged(bench):
     [
         ({"answer": "the sea", "done_reason": "stop"}, 1.0),
         ({"answer": "the sea", "done_reason": "length"}, 0.5),
-        ({"answer": None, "outcome": "empty"}, 0.0),
+        ({"answer": None, "outcome": "empty", "done_reason": "stop"}, 0.0),
         ({"answer": None, "outcome": "timeout"}, None),
         ({"answer": None, "outcome": "http_5xx"}, None),
     ],
@@ -272,6 +274,49 @@ def test_silence_counts_and_a_failure_of_the_server_does_not(bench, reply, credi
 
     verdict = found.samples[1].verdict
     assert (verdict and verdict.credit) == credit
+
+
+OTHER = replace(QUESTION, id="general-2")
+OUT_OF_TOKENS = [
+    {"answer": None, "outcome": "empty", "done_reason": "length"},
+    {"answer": "<think> The sea, let me see", "done_reason": "length"},
+]
+
+
+@pytest.mark.parametrize("thoughts", OUT_OF_TOKENS)
+def test_a_model_that_thinks_unasked_gets_four_times_the_tokens(bench, thoughts):
+    """From the question on that it could not answer for thinking; speed is measured as before."""
+    answered = {"answer": "<think> The sea? </think> the sea", "done_reason": "stop"}
+    bench.ask.replies = [{}, dict(thoughts), dict(answered), dict(answered)]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, OTHER, DECODE)))
+
+    assert bench.ask.ids == ["warm-up", "general-1", "general-1", "general-2", "decode-1"]
+    assert [sample.item.max_tokens for sample in found.samples] == [8, 80, 80, 128]
+    assert [sample.verdict.credit for sample in found.samples[1:3]] == [1.0, 1.0]
+    assert found.warnings == ["thinks_unasked"]
+
+
+@pytest.mark.parametrize("thoughts", OUT_OF_TOKENS)
+def test_a_model_that_says_nothing_however_long_it_may_talk_is_given_no_more(bench, thoughts):
+    """One try only: it does not cost four times the time for every question."""
+    bench.ask.replies = [{}, dict(thoughts), dict(thoughts), dict(thoughts)]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, OTHER, DECODE)))
+
+    assert bench.ask.ids == ["warm-up", "general-1", "general-1", "general-2", "decode-1"]
+    assert [sample.item.max_tokens for sample in found.samples] == [8, 80, 20, 128]
+    assert [sample.verdict.credit for sample in found.samples[1:3]] == [0.0, 0.0]
+    assert found.warnings == []
+
+
+def test_an_answer_to_a_prompt_that_was_cut_has_no_score(bench):
+    """Three words are three tokens at least; a server that counts none of them at all may have had them cached."""
+    bench.ask.replies = [{}, {"prompt_tokens": 2, "answer": "the sea"}, {"prompt_tokens": 3, "answer": "the sea"}]
+    bench.ask.replies += [{"prompt_tokens": None, "answer": "the sea"}, {"prompt_tokens": 0, "answer": "the sea"}]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, OTHER, QUESTION, OTHER)))
+
+    assert [sample.truncated for sample in found.samples[1:]] == [True, False, False, False]
+    assert [sample.verdict is None for sample in found.samples[1:]] == [True, False, False, False]
+    assert found.warnings == ["truncated_prompt"]
 
 
 def test_the_same_answers_give_the_same_findings(bench):

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from elixi_models.benchmarks.scoring import LINKS, posterior, score_task, score_tasks
-from elixi_models.quality import Estimate, score_of, z_of
+from elixi_models.quality import Estimate, carried_score, make_task_score, score_of, z_of
 
 VAGUE = Estimate(50.0, 1.0, "nothing")
 SURE = Estimate(50.0, 0.2, "table")
@@ -137,3 +137,24 @@ def test_the_scale_goes_there_and_back():
     assert score_of(z_of(73.0)) == pytest.approx(73.0)
     assert math.isfinite(z_of(0.0))
     assert math.isfinite(z_of(100.0))
+
+
+def scored(value, sd, n=8):
+    return make_task_score(z_of(value), sd, n=n, source="family", prior_weight=0.5)
+
+
+def test_a_result_that_counts_no_more_is_half_as_sure_as_it_was():
+    """Twice its doubt is as much as that of the expectation: the middle of both, and nothing measured."""
+    carried = carried_score(scored(80, 0.2), scored(50, 0.4, n=0))
+
+    assert carried.score == pytest.approx(score_of((z_of(80) + z_of(50)) / 2), abs=0.1)
+    assert carried.prior_weight == pytest.approx(0.5, abs=0.01)
+    width = z_of(carried.ci90[1]) - z_of(carried.ci90[0])
+    assert width == pytest.approx(2 * 1.645 * 0.4 / 2**0.5, abs=0.02)
+    assert (carried.n, carried.estimated, carried.source, carried.accuracy) == (0, True, "stale+family", None)
+
+
+def test_a_doubtful_result_hardly_moves_an_expectation_that_is_sure():
+    """And the other way round; an interval without width is not infinitely sure."""
+    assert carried_score(scored(90, 2.0), scored(50, 0.1, n=0)).score == pytest.approx(50, abs=0.5)
+    assert carried_score(scored(90, 0.0), scored(50, 1.0, n=0)).score == pytest.approx(90, abs=0.5)

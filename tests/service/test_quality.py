@@ -11,6 +11,7 @@ from elixi_models import ModelService, shapes
 from elixi_models.benchmarks.items import quality_items
 from elixi_models.names import ModelName
 from elixi_models.testing import EmulatedModel, OllamaEmulator
+from elixi_models.upstream.resources import ResourceMonitor
 
 Services = Callable[..., ModelService]
 Eventually = Callable[..., None]
@@ -44,7 +45,7 @@ def measure(service: ModelService, name: str, eventually: Eventually) -> dict[st
     """Benchmark a model to its end, as JSON."""
     service.benchmark(ModelName.parse(name))
     eventually(lambda: service.benchmark_status(ModelName.parse(name)).state == "ok")
-    eventually(lambda: service.parts.assessment.measured_by_name(service.parts.observer.view.installed)[name])
+    eventually(lambda: service.parts.assessment.scores_by_name(service.parts.observer.view.installed)[name])
     return shapes.benchmark(service.benchmark_status(ModelName.parse(name)))
 
 
@@ -115,6 +116,26 @@ def test_a_benchmark_of_another_process_counts_here_too(
     assert here.recommend("coding").model == POOR
     measure(there, POOR, eventually)
     eventually(lambda: here.recommend("coding").model == ABLE)
+
+
+def test_what_was_measured_on_another_machine_is_an_estimate_here(
+    ollama: OllamaEmulator, make_service: Services, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Null again, and marked as estimated; but the choice has not forgotten it."""
+    service = make_service(ollama.url)
+    measured = measure(service, ABLE, eventually)["scores"]["coding"]
+    service.close()
+    monkeypatch.setattr(ResourceMonitor, "machine", lambda monitor: "another machine")
+
+    elsewhere = make_service(ollama.url)
+    eventually(lambda: elsewhere.recommend("coding").model == ABLE)
+    evidence = elsewhere.recommend("coding").evidence
+    assert (evidence["quality"], evidence["estimated"], evidence["n"]) == ("stale+architecture", True, 0)
+    quality = card(elsewhere, ABLE)
+    assert quality["benchmarks"]["coding"] is None
+    expected = card(elsewhere, POOR)["quality"]["coding"]["score"]
+    assert expected < quality["quality"]["coding"]["score"] < measured["score"]
+    assert shapes.benchmark(elsewhere.benchmark_status())["stale"] == ["machine"]
 
 
 def test_own_prompts_with_checks_are_scored_apart(
