@@ -230,8 +230,14 @@ class Assembly:
                     calls={it.name: self.summaries.recent(it) for it in view.installed if summaries[it.name].requests},
                     now_s=self.clock(),
                     measured=self.assessment.scores_by_name(view.installed),
+                    preferred=self._preferred(view),
                 )
             )
+
+    def _preferred(self, view: ServerView) -> str | None:
+        """The installed name of the model that the settings prefer, in whatever spelling they have it."""
+        model = view.find(self.settings.preferred_model) if self.settings.preferred_model else None
+        return model.name if model else None
 
     def _observed(self, view: ServerView) -> None:
         self.resources.refresh(view)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .assembly import Assembly
 from .errors import ElixiModelsError, InvalidRequest, ModelNotInstalled, NoUsableModel, OllamaUnavailable
 from .names import ModelName
-from .records import Choice, Failure, Reply
+from .records import NEEDS, Choice, Failure, Reply
 from .reports import unavailable
 
 _MAX_PROMPT_CHARS = 1_000_000
@@ -18,19 +20,18 @@ class Conversation:
     def __init__(self, parts: Assembly) -> None:
         self._parts = parts
 
-    def choose(self, task_type: str | None, prompt: str | None) -> Choice:
+    def choose(self, task_type: str | None, prompt: str | None, needs: Sequence[str] = ()) -> Choice:
         """The best installed model; waits a moment for the very first look at the server, else microseconds.
 
         Raises:
+            InvalidRequest: an unknown need.
             NoUsableModel: no installed model can take the task.
         """
         parts = self._parts
         parts.look()
-        choice = parts.selector.choose(task_type, prompt)
+        choice = parts.selector.choose(task_type, prompt, needs=_checked(needs) if needs else ())
         if choice is None:
-            raise NoUsableModel(
-                "No installed model can take this task. Download one that can chat, for example llama3.2:3b."
-            )
+            raise NoUsableModel(_nobody(needs))
         return choice
 
     def chat(
@@ -92,6 +93,22 @@ class Conversation:
         view = self._parts.look()
         model = self._parts.brain.model()
         return view.reachable and model is not None and view.find(model) is not None
+
+
+def _checked(needs: Sequence[str]) -> tuple[str, ...]:
+    """Each need once, in one order: choices for the same needs are made once."""
+    for need in needs:
+        if need not in NEEDS:
+            raise InvalidRequest(
+                f"needs must be among {', '.join(NEEDS)}", field="needs", reason="choice", allowed=list(NEEDS)
+            )
+    return tuple(sorted(set(needs)))
+
+
+def _nobody(needs: Sequence[str]) -> str:
+    if needs:
+        return f"No installed model is known to have {' and '.join(needs)}. Download one that does, or ask without."
+    return "No installed model can take this task. Download one that can chat, for example llama3.2:3b."
 
 
 def _failure(exc: ElixiModelsError, now_s: float) -> Failure:

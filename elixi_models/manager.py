@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from . import elixi, names, shapes
@@ -150,14 +151,22 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
     # Choosing and chatting
 
     @never_raises(lambda error: None)
-    def select_best_model(self, task_type: str | None = None, prompt: str | None = None) -> str | None:
-        """The exact installed name of the best model for a task, or None when no model can take it."""
-        return self.service.recommend(task_type, prompt).model
+    def select_best_model(
+        self, task_type: str | None = None, prompt: str | None = None, needs: Sequence[str] = ()
+    ) -> str | None:
+        """The exact installed name of the best model for a task, or None when no model can take it.
+
+        Args:
+            needs: what the message takes beside text: `vision`, `tools`, `thinking`, `insert`, `audio`.
+        """
+        return self.service.recommend(task_type, prompt, needs=needs).model
 
     @never_raises(refusal_envelope)
-    def recommend_model(self, task_type: str | None = None, prompt: str | None = None) -> Json:
+    def recommend_model(
+        self, task_type: str | None = None, prompt: str | None = None, needs: Sequence[str] = ()
+    ) -> Json:
         """Envelope with the choice and why."""
-        return self._envelope(shapes.choice(self.service.recommend(task_type, prompt)), "")
+        return self._envelope(shapes.choice(self.service.recommend(task_type, prompt, needs=needs)), "")
 
     @never_raises(lambda error: {"reply": None, "model": None, "why": None, **refusal(error)})
     def chat(

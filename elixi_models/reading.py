@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from . import __version__
@@ -153,14 +153,20 @@ class ModelReader:
         history = self.parts.archive.recall(span, wait_s=self.settings.switch_wait_s if wait_s is None else wait_s)
         return replace(history, benchmarks=benchmarks_within(span, self.parts.benchmarks.all()))
 
-    def recommend(self, task_type: str | None = None, prompt: str | None = None) -> Choice:
+    def recommend(
+        self, task_type: str | None = None, prompt: str | None = None, *, needs: Sequence[str] = ()
+    ) -> Choice:
         """The best installed model for a task, with the reason; microseconds, from memory.
 
+        Args:
+            needs: capabilities that the message takes, of `records.NEEDS` (`vision` for an image …).
+
         Raises:
+            InvalidRequest: an unknown need.
             NoUsableModel: no installed model can take it.
         """
         self.start()
-        return self._conversation.choose(task_type, prompt)
+        return self._conversation.choose(task_type, prompt, needs)
 
     def chat(
         self,

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 Task = Literal["general", "coding", "analysis", "creative", "fast"]
 TASKS: tuple[Task, ...] = ("general", "coding", "analysis", "creative", "fast")
+#: Capabilities, by Ollama's words, that a message can ask for beside being answered.
+NEEDS: tuple[str, ...] = ("vision", "tools", "thinking", "insert", "audio")
 
 DownloadState = Literal["queued", "downloading", "verifying", "installed", "failed", "cancelled"]
 BenchmarkState = Literal["queued", "running", "ok", "partial", "failed", "cancelled"]

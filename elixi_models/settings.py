@@ -44,6 +44,9 @@ class Settings:
     configured_model: str | None = _key(
         None, "The model the host is configured with; a change of it beats a stored choice"
     )
+    preferred_model: str | None = _key(
+        None, "A model that is chosen unless another one is more than five points better"
+    )
     mongodb_uri: str | None = _key(None, "MongoDB to store in; without one a SQLite file is used", "URI")
     mongodb_db: str = _key("ELIXIDB", "Name of the MongoDB database")
     data_dir: Path = _key(

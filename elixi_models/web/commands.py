@@ -172,9 +172,11 @@ def _bar(job: DownloadJob) -> str:
     )
 
 
-def _recommend(service: ModelService, show: Callable[[str], None], task: str | None, prompt: str | None) -> Output:
+def _recommend(
+    service: ModelService, show: Callable[[str], None], task: str | None, prompt: str | None, needs: tuple[str, ...]
+) -> Output:
     """The model that should take a task or a prompt, and why."""
-    choice = service.recommend(task, prompt)
+    choice = service.recommend(task, prompt, needs=needs)
     return Output(shapes.choice(choice), reasons.why_text(choice))
 
 
@@ -210,6 +212,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Output], list[click.Parameter]]] = {
         [
             click.Option(["--task"], help="Task, for example coding."),
             click.Option(["--prompt"], help="A message to choose for."),
+            click.Option(["--needs"], multiple=True, help="A capability it takes, for example vision."),
         ],
     ),
     "benchmark": (_benchmark, [_MODEL, click.Option(["--suite"], default="quick", show_default=True)]),

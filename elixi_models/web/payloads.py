@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BodyTooLarge, InvalidRequest
+from ..records import NEEDS
 from .schemas import Schema, check_object
 
 if TYPE_CHECKING:
@@ -61,7 +62,17 @@ BENCHMARK: Schema = {
 }
 RECOMMENDATION: Schema = {
     "type": "object",
-    "properties": {"task_type": {**_OPTIONAL_TEXT, "maxLength": 64}, "prompt": _OPTIONAL_TEXT},
+    "properties": {
+        "task_type": {**_OPTIONAL_TEXT, "maxLength": 64},
+        "prompt": _OPTIONAL_TEXT,
+        "needs": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(NEEDS)},
+            "maxItems": len(NEEDS),
+            "default": [],
+            "description": "Capabilities that the message takes.",
+        },
+    },
 }
 ASSIGNMENTS: Schema = {
     "type": "object",

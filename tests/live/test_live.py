@@ -161,6 +161,39 @@ def test_a_model_that_is_not_there_cannot_be_switched_to(manager: ModelManager, 
     assert brain.model == before
 
 
+def test_two_models_are_benchmarked_and_the_server_is_left_as_it_was(
+    server: Any, manager: ModelManager, pair: list[str], eventually: Eventually
+) -> None:
+    """In under 120 s each, scored for every task, twice alike; what was loaded before is loaded after.
+
+    On a machine too slow for the whole suite the deadline cuts it, and only what both runs reached is compared.
+    """
+    manager.switch_model(pair[0])
+    eventually(lambda: manager.get_current_status()["data"]["loaded"], 300.0)
+    before, digests = server.loaded(), server.installed()
+    for name in pair:
+        first, second = (benchmarked(manager, name, eventually) for _ in range(2))
+        assert server.loaded() == before
+        assert first["report"]["digest"] == second["report"]["digest"] == digests[name]
+        assert first["scores"]
+        for task, score in first["scores"].items():
+            assert score["ci90"][0] < score["score"] < score["ci90"][1]
+            if score["n"] == second["scores"].get(task, {}).get("n"):
+                assert score["score"] == pytest.approx(second["scores"][task]["score"], abs=3.0)
+    eventually(lambda: manager.recommend_model("general")["data"]["why"]["evidence"]["estimated"] is False)
+
+
+def benchmarked(manager: ModelManager, name: str, eventually: Eventually) -> dict[str, Any]:
+    """A quick benchmark that went through, or as far as the deadline let it."""
+    begun = manager.benchmark_model(name)
+    assert begun["success"], begun
+    job: dict[str, Any] = eventually(
+        lambda: (found := manager.get_benchmark_status(name)["data"])["finished_at"] and found, 120.0
+    )
+    assert job["status"] == "ok" or (job["status"], job["reason"]) == ("partial", "deadline"), job
+    return job
+
+
 def test_unload_takes_it_out_of_memory(server: Any, manager: ModelManager, pair: list[str]) -> None:
     """By the server's own word."""
     assert manager.switch_model(pair[0])["success"]

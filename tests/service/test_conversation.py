@@ -132,6 +132,46 @@ def test_without_a_model_that_chats_there_is_no_choice(ollama_emulators: Emulato
         make_service(ollama_emulators(["nomic-embed-text"]).url).recommend("coding")
 
 
+def test_a_message_that_needs_more_goes_to_a_model_that_has_it(
+    ollama_emulators: Emulators, make_service: Services
+) -> None:
+    """Every need must be met, in whatever order they are named; else there is no choice, and the error names them."""
+    seeing = EmulatedModel("llava:7b", capabilities=("completion", "vision"))
+    service = make_service(ollama_emulators([EmulatedModel("mistral:7b"), seeing], load_seconds=0.01).url)
+    choice = service.recommend("general", needs=("vision",))
+    assert choice.model == "llava:7b"
+    assert [(it.model, it.reason) for it in choice.rejected] == [
+        ("mistral:7b", "is not known to have the capability vision")
+    ]
+    with pytest.raises(NoUsableModel, match="is known to have vision and tools"):
+        service.recommend(needs=("vision", "tools"))
+    with pytest.raises(InvalidRequest, match="needs must be among vision, tools, thinking, insert, audio"):
+        service.recommend(needs=("telepathy",))
+
+
+def test_choices_for_the_same_needs_are_made_once(ollama: OllamaEmulator, make_service: Services) -> None:
+    """However they are spelled out: what a caller sends must not fill the memory."""
+    service = make_service(ollama.url)
+    for needs in (("vision", "tools"), ("tools", "vision"), ("tools", "vision", "tools")):
+        with pytest.raises(NoUsableModel):
+            service.recommend("coding", needs=needs)
+    assert len(service.parts.selector.snapshot.special) == 1
+
+
+@pytest.mark.parametrize(
+    ("preferred", "model"), [("ZETA:1b", "zeta:1b"), ("nobody:1b", "alpha:1b"), ("??", "alpha:1b")]
+)
+def test_the_preferred_model_is_chosen_among_equals(
+    ollama_emulators: Emulators, make_service: Services, preferred: str, model: str
+) -> None:
+    """In any spelling; a name that nobody has changes nothing."""
+    alike = [EmulatedModel("alpha:1b"), EmulatedModel("zeta:1b")]
+    service = make_service(ollama_emulators(alike, load_seconds=0.01).url, preferred_model=preferred)
+    choice = service.recommend("general")
+    assert choice.model == model
+    assert choice.terms["pin"] == (5.0 if model == "zeta:1b" else 0.0)
+
+
 def test_the_brain_answers_through_us_with_its_own_model(ollama: OllamaEmulator, make_service: Services) -> None:
     """Same prompt form, no options of ours, the exact installed tag."""
     brain = Brain()

@@ -191,10 +191,10 @@ def test_switch_stops_when_the_pull_fails(invoke: Invoke, service: Any) -> None:
 
 def test_recommend_says_why(invoke: Invoke, service: Any) -> None:
     """The reason is the answer."""
-    result = invoke("recommend", "--prompt", "def f")
+    result = invoke("recommend", "--prompt", "def f", "--needs", "tools", "--needs", "vision")
 
     assert result.stdout == "codellama: the only usable model for coding\n"
-    assert service.calls == [("recommend", (None, "def f"), {})]
+    assert service.calls == [("recommend", (None, "def f"), {"needs": ("tools", "vision")})]
 
 
 def test_benchmark_waits_for_the_result(invoke: Invoke, service: Any) -> None:

@@ -111,6 +111,22 @@ def test_a_prompt_that_is_no_text_is_refused(client: FlaskClient) -> None:
     assert refusal(response)[2:] == ("prompt", "encoding")
 
 
+@pytest.mark.parametrize(
+    ("needs", "field", "reason"),
+    [
+        ("vision", "needs", "type"),
+        (["vision"] * 6, "needs", "length"),
+        ([7], "needs[0]", "type"),
+        (["vision", "telepathy"], "needs[1]", "choice"),
+    ],
+)
+def test_needs_are_a_short_list_of_known_capabilities(client: FlaskClient, needs: Any, field: str, reason: str) -> None:
+    """Whatever else it is names the entry."""
+    response = client.post("/ai/recommend-model", json={"needs": needs})
+
+    assert refusal(response) == (400, "INVALID_REQUEST", field, reason)
+
+
 def test_an_assignment_must_name_something(client: FlaskClient) -> None:
     """An empty change is a mistake; so is a task whose model is a number."""
     assert refusal(client.put("/ai/task-assignments", json={}))[2:] == ("body", "empty")

@@ -129,17 +129,17 @@ def test_a_finished_download_is_200(client: FlaskClient, service: Any) -> None:
 
 def test_a_recommendation_has_the_name_and_why(client: FlaskClient, service: Any) -> None:
     """`data.model_name` and `data.why` are what callers rely on."""
-    response = client.post("/ai/recommend-model", json={"task_type": "coding", "prompt": "def f"})
+    response = client.post("/ai/recommend-model", json={"task_type": "coding", "prompt": "def f", "needs": ["vision"]})
 
     assert response.json["data"]["model_name"] == "codellama"
     assert response.json["data"]["why"]["chosen"] == "codellama"
-    assert service.calls == [("recommend", ("coding", "def f"), {})]
+    assert service.calls == [("recommend", ("coding", "def f"), {"needs": ["vision"]})]
 
 
 def test_a_recommendation_needs_nothing(client: FlaskClient, service: Any) -> None:
     """No body at all asks for the best model for no task in particular."""
     assert client.post("/ai/recommend-model").status_code == 200
-    assert service.calls == [("recommend", (None, None), {})]
+    assert service.calls == [("recommend", (None, None), {"needs": []})]
 
 
 def test_assignments_are_put_as_they_are(client: FlaskClient, service: Any) -> None:

@@ -10,7 +10,7 @@ from ..responses import Answer, ok
 
 def recommend_model(call: Call) -> Answer:
     """The best installed model for a task or a prompt, and why."""
-    choice = call.service.recommend(call.fields["task_type"], call.fields["prompt"])
+    choice = call.service.recommend(call.fields["task_type"], call.fields["prompt"], needs=call.fields["needs"])
     return ok(shapes.choice(choice), reasons.why_text(choice))
 
 
