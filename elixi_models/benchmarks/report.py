@@ -12,6 +12,7 @@ from typing import Any
 from .. import names
 from ..inventory import InstalledModel
 from ..performance import (
+    believable_s,
     first_token_s,
     performance_document,
     response_s,
@@ -170,8 +171,8 @@ def _load_figure(findings: Findings, *, was_resident: bool) -> dict[str, Any]:
     """Loads from disk: the announced cold ones, else the first request of a model that was not loaded."""
     loads = findings.replies("cold") or ([] if was_resident else findings.replies("warm_up")[:1])
     usable = [reply for reply in loads if reply.outcome == "ok"]
-    seconds = [reply.load_s for reply in usable if reply.load_s is not None]
-    first_tokens = [reply.ttft_s for reply in usable if reply.ttft_s is not None]
+    seconds = [load_s for reply in usable if (load_s := believable_s(reply.load_s)) is not None]
+    first_tokens = [ttft_s for reply in usable if (ttft_s := believable_s(reply.ttft_s)) is not None]
     return {
         "seconds": round(median(seconds), 3) if seconds else None,
         "first_token_ms": round(1000 * median(first_tokens), 3) if first_tokens else None,
@@ -243,7 +244,8 @@ def _verdict(sample: Sample) -> dict[str, Any]:
 
 
 def _milliseconds(duration_s: float | None) -> float | None:
-    return None if duration_s is None else round(1000 * duration_s, 3)
+    known_s = believable_s(duration_s)
+    return None if known_s is None else round(1000 * known_s, 3)
 
 
 def _timestamp(at_s: float) -> str:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from ..performance import decode_rate, first_token_s, token_gaps
+from ..performance import believable_s, decode_rate, first_token_s, token_gaps
 from ..quality import REFERENCE_TOKENS
 from ..records import Measurement
 
@@ -36,9 +36,9 @@ def first_token_figure(replies: Sequence[Measurement]) -> Figure:
 def prefill_figure(replies: Sequence[Measurement]) -> Figure:
     """Prompt tokens per second: the median, without replies that were answered from a cache."""
     rates = [
-        reply.prompt_tokens / reply.prompt_s
+        reply.prompt_tokens / prompt_s
         for reply in replies
-        if reply.outcome == "ok" and reply.prompt_tokens and reply.prompt_s
+        if reply.outcome == "ok" and reply.prompt_tokens and (prompt_s := believable_s(reply.prompt_s))
     ]
     usual = statistics.median(rates) if rates else 0.0
     return _figure([rate for rate in rates if rate <= _CACHED * usual], statistics.median)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -284,3 +285,17 @@ def test_an_answer_to_a_prompt_that_was_cut_is_an_error_of_its_own():
     assert (report["items"][-1]["outcome"], report["items"][-1]["passed"]) == ("truncated_prompt", None)
     assert report["errors"] == {"timeout": 1, "truncated_prompt": 1}
     assert report["scores"] == {}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0, 1e300])
+def test_a_time_that_cannot_be_is_unknown_in_the_report(bad):
+    """Wherever it comes from: no figure is made of it, and the report stays JSON."""
+    broken = {"duration_s": bad, "ttft_s": bad, "load_s": bad, "prompt_s": bad, "eval_s": bad}
+    findings = found(*(sample(kind, **broken) for kind in ("cold", "warm_up", "decode", "prefill", "custom")))
+    report = report_of(findings)
+    document = document_of(PLAN, subject(), findings, report, "benchmark:x#1")
+
+    assert json.loads(json.dumps([report, document], allow_nan=False)) == [report, document]
+    assert report["speed"]["load"] == {"seconds": None, "first_token_ms": None, "n": 1}
+    assert report["speed"]["prefill_tokens_per_second"] == {"value": None, "ci90": None, "n": 0}
+    assert {report["items"][0][name] for name in ("load_ms", "duration_ms", "first_token_ms", "ms_per_token")} == {None}
