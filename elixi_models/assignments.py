@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errands import settled
 from .errors import InvalidRequest
 from .names import ModelName
-from .records import TASKS
+from .records import TASKS, Choice
 from .store.following import StoreFollower
 from .upstream.observer import Observer
 
@@ -18,12 +18,13 @@ class Assignments:
     """Task → installed name, None where scores decide.
 
     `missing` are assigned but not installed, and skipped until they are; `pending` is True while the change is
-    not in the store yet.
+    not in the store yet. `chosen` is what each task gets now, None where no model can take it.
     """
 
     tasks: dict[str, str | None]
     missing: tuple[str, ...] = ()
     pending: bool = False
+    chosen: Mapping[str, Choice | None] = field(default_factory=dict)
 
 
 class TaskAssignments:

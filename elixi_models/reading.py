@@ -14,7 +14,7 @@ from .errors import NotFound, OllamaDisabled
 from .inventory import ServerView
 from .metrics.history import Bucket, ModelHistory, benchmarks_within, span_of
 from .names import ModelName
-from .records import BenchmarkJob, Choice, DownloadJob, Reply, UsageEvent
+from .records import TASKS, BenchmarkJob, Choice, DownloadJob, Reply, UsageEvent
 from .reports import HealthReport, Inventory, StatusReport, report_health, report_status, take_inventory, unavailable
 from .settings import Settings
 
@@ -187,9 +187,12 @@ class ModelReader:
         return self._conversation.chat(prompt, context=context, task_type=task_type, model=model, timeout_s=timeout_s)
 
     def assignments(self) -> Assignments:
-        """Which model the user set for which task; None where scores decide."""
+        """Which model the user set for which task, None where scores decide; and which each task gets now."""
         self.start()
-        return self.parts.assignments.current()
+        return self._with_choices(self.parts.assignments.current())
+
+    def _with_choices(self, result: Assignments) -> Assignments:
+        return replace(result, chosen={task: self.parts.selector.choose(task) for task in TASKS})
 
     def download_status(self, name: ModelName) -> DownloadJob:
         """The newest download of a model.

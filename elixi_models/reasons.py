@@ -41,6 +41,11 @@ def _scored(candidate: Candidate) -> Json:
     }
 
 
+def in_short(result: Choice) -> Json:
+    """The choice and its reason in one line."""
+    return {"model": names.shown(result.model), "why": why_text(result)}
+
+
 def why_text(result: Choice) -> str:
     """The reason in one line."""
     model = names.shown(result.model)

@@ -178,7 +178,7 @@ class ModelService(ModelReader):
         result = self.parts.assignments.change(changes, wait_s=self._wait(wait_s))
         for task in changes:
             self.parts.history.record("assign", result.tasks[task], "ok", user=user, task=task)
-        return result
+        return self._with_choices(result)
 
     def _wait(self, wait_s: float | None) -> float:
         return self.settings.switch_wait_s if wait_s is None else wait_s

@@ -221,6 +221,7 @@ def assignments(result: Assignments) -> Json:
         "assignments": {task: _shown(name) for task, name in result.tasks.items()},
         "missing": [names.shown(name) for name in result.missing],
         "pending": result.pending,
+        "chosen": {task: choice and reasons.in_short(choice) for task, choice in result.chosen.items()},
     }
 
 

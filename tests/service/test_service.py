@@ -26,6 +26,7 @@ from elixi_models.errors import (
     RegistryNotAllowed,
 )
 from elixi_models.names import ModelName
+from elixi_models.records import TASKS
 from elixi_models.testing import EmulatedModel, OllamaEmulator
 
 Emulators = Callable[..., OllamaEmulator]
@@ -261,9 +262,12 @@ def test_two_processes_follow_each_other(
     other.start()
     one.switch(QWEN)
     eventually(lambda: other.active_model() == "qwen2.5:0.5b", 5.0)
-    one.assign({"fast": "llama3.2:1b"})
+    assigned = one.assign({"fast": "llama3.2:1b"}).chosen["fast"]
+    assert assigned is not None
+    assert (assigned.model, assigned.decided_by) == ("llama3.2:1b", "assignment")
     eventually(lambda: other.assignments().tasks["fast"] == "llama3.2:1b", 5.0)
     eventually(lambda: other.recommend("fast").model == "llama3.2:1b", 5.0)
+    assert other.assignments().chosen == {task: other.recommend(task) for task in TASKS}
 
 
 # Downloads

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from elixi_models import messages, shapes
+from elixi_models import messages, reasons, shapes
 from elixi_models.assignments import Assignments
 from elixi_models.catalogue.catalogue import CatalogueEntry
 from elixi_models.inventory import InstalledModel, LoadedModel
@@ -365,8 +365,14 @@ def test_unloading_health_usage_assignments_and_replies_have_their_shapes() -> N
     assert shapes.health(health)["ollama"] == {"reachable": True, "as_of": "1970-01-01T00:00:00Z"}
     event = UsageEvent("id", 0.0, URL, "switch", "x:latest", "ok", "eva", {"previous": None})
     assert shapes.usage([event])["events"][0]["model_name"] == "x"
-    assigned = shapes.assignments(Assignments({"coding": "x:latest", "fast": None}, ("x:latest",)))
-    assert assigned == {"assignments": {"coding": "x", "fast": None}, "missing": ["x"], "pending": False}
+    chosen = {"coding": CHOICE, "fast": None}
+    assigned = shapes.assignments(Assignments({"coding": "x:latest", "fast": None}, ("x:latest",), chosen=chosen))
+    assert assigned == {
+        "assignments": {"coding": "x", "fast": None},
+        "missing": ["x"],
+        "pending": False,
+        "chosen": {"coding": {"model": "codellama", "why": reasons.why_text(CHOICE)}, "fast": None},
+    }
     assert shapes.reply(Reply("hi", "x:latest", None)) == {"reply": "hi", "model": "x", "why": None}
     assert shapes.reply(Reply("hi", "x:latest", CHOICE))["why"]["chosen"] == "codellama"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from elixi_models import create_blueprint
 from elixi_models.inventory import InstalledModel
 from elixi_models.metrics.history import ModelHistory, Span
+from elixi_models.quality import TaskScore
 from elixi_models.testing import OllamaEmulator
 
 from .conftest import HISTORY_POINT, NOW_S
@@ -325,12 +327,45 @@ def test_deleting_asks_first(page: Page) -> None:
 
 
 def test_a_benchmark_shows_its_progress(page: Page) -> None:
-    """Measure starts it; the result stands in the row."""
+    """Measure starts it; the result stands in the row, as measured, and with its speed in the activity."""
+    page.until(lambda: "Coding ~" in page.row("qwen2.5:0.5b"))
     page.press("Measure: qwen2.5:0.5b")
 
     page.until(lambda: "qwen2.5:0.5b" in page.text("#jobs"))
     page.until(lambda: "Measured" in page.text("#jobs"))
     page.until(lambda: "tokens/s" in page.row("qwen2.5:0.5b"))
+    page.until(lambda: page.row("qwen2.5:0.5b") and "~" not in page.row("qwen2.5:0.5b"))
+    done = page.text("#jobs").replace("\u00a0", " ")
+    assert re.search(r"General \d+ · Coding \d+ · Analysis \d+ · Creative \d+ · \d+\.\d tokens/s · \d+ s ago", done)
+
+
+def test_a_score_says_what_it_rests_on(over: Callable[[Any], Page], service: Any) -> None:
+    """A measured one with its questions, an estimate as one; a model that cannot chat has none."""
+    card = service.answers["available"].cards[0]
+    quality = {
+        "general": TaskScore(74.4, (65.8, 81.2), 8, "quick+table", 0.4, 0.9),
+        "coding": TaskScore(60.6, (40.0, 80.0), 0, "family", 1.0),
+    }
+    embedder = replace(card, model=InstalledModel("e:1b", "2", capabilities=("embedding",)), quality=quality)
+    service.answers["available"] = replace(
+        service.answers["available"], cards=(replace(card, quality=quality), embedder)
+    )
+    page = over(service)
+
+    page.until(lambda: page.texts(".scores li"))
+    assert [text for text in page.texts(".scores li") if text] == ["General 74", "Coding ~61"]
+    assert page.script("return [...document.querySelectorAll('.scores li')].map(each => each.title)") == [
+        "General 74 of 100, measured with 8 questions; 90 % sure of 66 to 81",
+        "Coding 61 of 100, thought of its kind, not measured here; 90 % sure of 40 to 80",
+    ]
+
+
+def test_a_task_shows_whom_the_scores_choose(page: Page) -> None:
+    """With the reason; an assignment hides it."""
+    page.until(lambda: page.texts("#task-fast option")[0].endswith(", by score"))
+    chosen = page.texts("#task-fast option")[0].removesuffix(", by score")
+    assert chosen in ("llama3.2:1b", "qwen2.5:0.5b")
+    assert page.script("return document.getElementById('task-fast').title").startswith(f"{chosen}: best for fast with ")
 
 
 def test_a_task_is_assigned(page: Page) -> None:

@@ -427,7 +427,8 @@ function updateJob(element, job) {
 
 function jobWords(job) {
   if (job.kind === "benchmark") {
-    return joined(JOB_WORDS[job.status], job.total_items ? `${job.done_items} of ${job.total_items}` : null);
+    const left = unknown(job.estimated_time_seconds) || !job.done_items ? null : `${span(job.estimated_time_seconds)} left`;
+    return joined(JOB_WORDS[job.status], job.total_items ? `${job.done_items} of ${job.total_items}` : null, left);
   }
   if (job.status !== "downloading") return JOB_WORDS[job.status];
   const left = unknown(job.estimated_time_seconds) ? null : `${span(job.estimated_time_seconds)} left`;
@@ -437,7 +438,40 @@ function jobWords(job) {
 
 function doneWords(job) {
   const age = ageOf(job.finished_at);
-  return age === null ? "" : `${span(age)} ago`;
+  return joined(measuredWords(job), age === null ? null : `${span(age)} ago`);
+}
+
+function measuredWords(job) {
+  const speed = job.report?.speed?.decode_tokens_per_second?.value;
+  return joined(...scoresOf(job.scores).map(({ word, figure }) => unbroken(`${word} ${figure}`)), unknown(speed) ? null : unbroken(`${speed.toFixed(1)} tokens/s`));
+}
+
+// How good a model is, by task: what was measured, or what is thought of its kind
+
+function scoresOf(scores) {
+  return Object.entries(scores || {}).map(([task, score]) => {
+    const word = TASKS[task] || words(task);
+    const figure = String(Math.round(score.score));
+    const range = score.ci90.map((end) => Math.round(end)).join(" to ");
+    const source = score.estimated ? "thought of its kind, not measured here" : `measured with ${score.n} questions`;
+    return { task, word, figure, estimated: score.estimated, words: `${word} ${figure} of 100, ${source}; 90 % sure of ${range}` };
+  });
+}
+
+function renderScores(list, scores) {
+  list.hidden = !scores.length;
+  reconcile(
+    list,
+    scores,
+    ({ task }) => task,
+    ({ word }) => make("li", {}, make("span", { text: word }), " ", make("b")),
+    (element, score) => {
+      element.toggleAttribute("data-estimated", score.estimated);
+      element.title = score.words;
+      element.setAttribute("aria-label", score.words);
+      setText(element.lastChild, score.estimated ? `~${score.figure}` : score.figure);
+    },
+  );
 }
 
 async function pressJob(job) {
@@ -462,11 +496,12 @@ function renderTasks() {
       select.addEventListener("change", () => assign(task, select.value));
       return make("div", { class: "task" }, make("label", { for: select.id, text: TASKS[task] || words(task) }), select);
     },
-    (element, [, model]) => updateTask(element.lastChild, model, usable),
+    (element, [task, model]) => updateTask(element.lastChild, model, usable, known.tasks.chosen[task]),
   );
 }
 
-function updateTask(select, model, usable) {
+function updateTask(select, model, usable, chosen) {
+  select.title = chosen?.why || "No installed model can take this";
   if (document.activeElement === select && select.dataset.open) return;
   const names = model && !usable.includes(model) ? [model, ...usable] : usable;
   const wanted = JSON.stringify(names);
@@ -475,6 +510,7 @@ function updateTask(select, model, usable) {
     const label = (name) => (usable.includes(name) ? name : `${name} (not installed)`);
     select.replaceChildren(make("option", { value: "", text: "By score" }), ...names.map((name) => make("option", { value: name, text: label(name) })));
   }
+  setText(select.options[0], chosen && !model ? `${chosen.model}, by score` : "By score");
   if (select.value !== (model || "")) select.value = model || "";
 }
 
@@ -529,7 +565,7 @@ function createInstalled(model) {
   const element = make(
     "li",
     { class: "row" },
-    make("div", {}, make("div", { class: "row-name" }, make("span"), make("span", { class: "badge" })), make("div", { class: "row-note" })),
+    make("div", {}, make("div", { class: "row-name" }, make("span"), make("span", { class: "badge" })), make("div", { class: "row-note" }), make("ul", { class: "scores" })),
     make("div", { class: "row-figures" }, make("div", {}, make("span"), make("small", { text: "tokens/s" })), make("div", {}, make("span"), make("small", { text: "in memory" }))),
     make(
       "div",
@@ -546,7 +582,7 @@ function createInstalled(model) {
 function updateInstalled(element, model) {
   element.model = model;
   const [about, figures, actions] = element.children;
-  const [title, note] = about.children;
+  const [title, note, scores] = about.children;
   const badge = title.lastChild;
   const pending = known.status?.requested_model === model.name && known.status?.status === "loading";
   setText(title.firstChild, model.name);
@@ -556,6 +592,7 @@ function updateInstalled(element, model) {
   setTone(badge, model.active ? "good" : "");
   const special = (model.features || []).filter((name) => name !== "completion").join(", ");
   setText(note, unbroken(words(model.type), model.size, model.quantization, model.disk_size, context(model.max_context), special));
+  renderScores(scores, model.can_chat === false ? [] : scoresOf(model.quality));
   const speed = model.performance.tokens_per_second;
   setFigure(figures.firstChild, unknown(speed) ? null : speed.toFixed(1));
   setFigure(figures.lastChild, memory(model.performance.memory_mb)?.join(" "));
