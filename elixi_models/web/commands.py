@@ -184,7 +184,23 @@ def _benchmark(service: ModelService, show: Callable[[str], None], model: str, s
     """Measure a model, and wait for the result."""
     name = ModelName.parse(model, field="MODEL")
     job = _follow_benchmark(service, service.benchmark(name, suite=suite), show)
-    return Output(shapes.benchmark(job), message_for(job), failed=job.state not in ("ok", "partial"))
+    data = shapes.benchmark(job)
+    return Output(data, message_for(job), _result_lines(data), failed=job.state not in ("ok", "partial"))
+
+
+def _result_lines(data: dict[str, Any]) -> list[str]:
+    """The speed and the scores of a benchmark, as far as it came."""
+    if data["report"] is None:
+        return []
+    speed = data["report"]["speed"]
+    lines = [
+        f"speed        {_or_unknown(speed['decode_tokens_per_second']['value'], 'tokens/s')}",
+        f"first token  {_or_unknown(speed['first_token_ms']['value'], 'ms')}",
+    ]
+    for task, score in (data["scores"] or {}).items():
+        low, high = score["ci90"]
+        lines.append(f"{task:<11} {score['score']:5} of 100, 90 % sure of {low} to {high}, {score['n']} questions")
+    return lines
 
 
 def _follow_benchmark(service: ModelService, job: BenchmarkJob, show: Callable[[str], None]) -> BenchmarkJob:

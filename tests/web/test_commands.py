@@ -14,6 +14,7 @@ from flask import Flask
 from elixi_models import create_blueprint
 from elixi_models.errors import ModelNotInstalled, OllamaUnavailable
 from elixi_models.names import ModelName
+from elixi_models.quality import TaskScore, plain_score
 from elixi_models.records import Activation
 from elixi_models.web import commands
 
@@ -198,11 +199,25 @@ def test_recommend_says_why(invoke: Invoke, service: Any) -> None:
 
 
 def test_benchmark_waits_for_the_result(invoke: Invoke, service: Any) -> None:
-    """Progress by items, then the outcome."""
+    """Progress by items, then what was found and how it ended; no report is no failure of ours."""
+    figure = {"value": 41.5, "ci90": [40, 43], "n": 3}
+    scores = {"coding": plain_score(TaskScore(61.2, (48.0, 72.5), 6, "quick+table", 0.4, 0.83))}
+    report = {"speed": {"decode_tokens_per_second": figure, "first_token_ms": {"value": None}}, "scores": scores}
+    service.answers["benchmark_status"] = replace(service.answers["benchmark_status"], report=report)
     result = invoke("benchmark", "mistral:7b")
 
     assert result.stderr == "running      1 of 5\n"
-    assert (result.exit_code, result.stdout) == (0, "Benchmark of mistral:7b is done\n")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            "speed        41.5 tokens/s",
+            "first token  unknown",
+            "coding       61.2 of 100, 90 % sure of 48.0 to 72.5, 6 questions",
+            "Benchmark of mistral:7b is done",
+        ],
+    )
+    service.answers["benchmark_status"] = replace(service.answers["benchmark_status"], report=None)
+    assert invoke("benchmark", "mistral:7b").stdout == "Benchmark of mistral:7b is done\n"
 
 
 def test_flask_has_the_commands(service: Any) -> None:
