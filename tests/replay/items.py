@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+
+from elixi_models.benchmarks.scoring import Link, posterior
+from elixi_models.quality import PRIOR_WIDENING
 
 from . import tables
 
-#: The doubt of a table entry is widened by this before it meets a benchmark; see post 5.
-WIDENING = 1.3
 #: Names that differ between the files.
 SAME = {"phi3:3.8b": "phi3:3.8b-4k"}
 SETS = {"gsm": "analysis", "math-l5": "analysis", "crux": "coding", "evalperf": "coding"}
+#: A link is at least so steep: where a fit is poor, a benchmark counts for little, never inversely.
+LEAST_SLOPE = 0.2
+HALF_WIDTH_90 = 1.645
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,17 @@ class Replayed:
         """How many items every model answered."""
         return len(self.right[0])
 
+    @cached_property
+    def accuracies(self) -> Sequence[float]:
+        """Each model's share of right answers."""
+        return [math.fsum(right) / len(right) for right in self.right]
+
+    @cached_property
+    def unevenness(self) -> Sequence[float]:
+        """How much the items differ for each model: the variance of its shares."""
+        squares = [math.fsum(share * share for share in right) / len(right) for right in self.right]
+        return [square - mean * mean for square, mean in zip(squares, self.accuracies, strict=True)]
+
 
 @cache
 def replayed(name: str) -> Replayed:
@@ -43,41 +58,51 @@ def replayed(name: str) -> Replayed:
     unit = 100.0 if name == "evalperf" else 1.0
     right = [[float(line[model]) / unit for line in lines] for model in models]
     indices = [place[SAME.get(model, model)] for model in models]
-    return Replayed(models, [latent.means[i] for i in indices], [tool.doubt(latent.sources[i]) for i in indices], right)
+    sds = [PRIOR_WIDENING * tool.doubt(latent.sources[i]) for i in indices]
+    return Replayed(models, [latent.means[i] for i in indices], sds, right)
 
 
-@dataclass(frozen=True)
-class Link:
-    """How accuracy on a set follows quality: logit(a) = level + slope·z, from models outside the pool."""
+def fitted(played: Replayed, among: Sequence[int]) -> Link:
+    """How accuracy on the set follows ability, by least squares over the models `among`.
 
-    level: float
-    slope: float
+    Its `sd` is what those models differ from the line by beyond the doubt of their own table entries: a set asks for
+    something of its own too, and as much is to be expected of the next model.
+    """
+    beliefs, logits = [played.beliefs[i] for i in among], [logit(played.accuracies[i]) for i in among]
+    mean_z, mean_l = math.fsum(beliefs) / len(among), math.fsum(logits) / len(among)
+    spread = math.fsum((z - mean_z) ** 2 for z in beliefs)
+    slope = math.fsum((z - mean_z) * (lg - mean_l) for z, lg in zip(beliefs, logits, strict=True)) / spread
+    slope = max(LEAST_SLOPE, slope)
+    level = mean_l - slope * mean_z
+    off = math.fsum((lg - level - slope * z) ** 2 for z, lg in zip(beliefs, logits, strict=True)) / (len(among) - 2)
+    expected = math.fsum(played.sds[i] ** 2 for i in among) / len(among)
+    return Link(level, slope, math.sqrt(max(0.0, off / slope**2 - expected)))
 
-    @classmethod
-    def fitted(cls, beliefs: Sequence[float], accuracies: Sequence[float]) -> Link:
-        """Least squares; the slope is at least 0.2, so that a poor fit trusts the benchmark little, not inversely."""
-        logits = [logit(a) for a in accuracies]
-        mean_z, mean_l = math.fsum(beliefs) / len(beliefs), math.fsum(logits) / len(logits)
-        spread = math.fsum((z - mean_z) ** 2 for z in beliefs)
-        slope = math.fsum((z - mean_z) * (lg - mean_l) for z, lg in zip(beliefs, logits, strict=True)) / spread
-        slope = max(0.2, slope)
-        return cls(mean_l - slope * mean_z, slope)
 
-    def accuracy(self, z: float) -> float:
-        """The share of right answers that a quality stands for."""
-        return 1 / (1 + math.exp(-(self.level + self.slope * z)))
+def shown(played: Replayed, model: int, link: Link, share: float, n: int) -> tuple[float, float]:
+    """Mean and sd, in z units, of the ability that a model shows on the set, after n items with that share right.
+
+    The package's own posterior. Accuracy on the same set is to be told, so what the set has of its own belongs to
+    what is asked, and its doubt to what was known before; the package's scores are of ability in general.
+    """
+    before = math.hypot(played.sds[model], link.sd)
+    z, sd, _ = posterior(share, n, Link(link.alpha, link.beta, 0.0), prior_z=played.beliefs[model], prior_sd=before)
+    return z, sd
+
+
+def interval(link: Link, z: float, sd: float, rest_variance: float) -> tuple[float, float]:
+    """Where nine of ten accuracies on the items left over lie; their mean has the given variance of its own."""
+    passed = accuracy(link, z)
+    half = HALF_WIDTH_90 * math.hypot(sd, math.sqrt(rest_variance) / (link.beta * passed * (1 - passed)))
+    return accuracy(link, z - half), accuracy(link, z + half)
+
+
+def accuracy(link: Link, z: float) -> float:
+    """The share of right answers that an ability stands for."""
+    return 1 / (1 + math.exp(-(link.alpha + link.beta * z)))
 
 
 def logit(a: float) -> float:
     """The log odds of a share, held away from 0 and 1."""
     a = min(max(a, 0.005), 0.995)
     return math.log(a / (1 - a))
-
-
-def posterior(belief: float, sd: float, link: Link, share: float, n: int) -> tuple[float, float]:
-    """Mean and sd in z units after n items with that share right (selection.md §2.6: belief × benchmark)."""
-    smoothed = (share * n + 1) / (n + 2)
-    measured = (logit(smoothed) - link.level) / link.slope
-    measured_sd = math.sqrt(smoothed * (1 - smoothed) / n) / (link.slope * smoothed * (1 - smoothed))
-    before, seen = 1 / (WIDENING * sd) ** 2, 1 / measured_sd**2
-    return (belief * before + measured * seen) / (before + seen), 1 / math.sqrt(before + seen)
