@@ -194,6 +194,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except Refusal as refused:
                 self._write_whole(refused.status, _encoded({"error": refused.error}), JSON, {})
                 return
+            except StopIteration:
+                # Only who left before the first word is told nothing at all.
+                raise Gone from None
             self._begin(200, "application/x-ndjson", {}, None)
             cut = self.server.machine.faults.cut_of(path)
             for count, line in enumerate(_told_to_the_end(first, lines)):

@@ -101,6 +101,20 @@ def test_who_hangs_may_leave(client: Client, ollama: OllamaEmulator) -> None:
     assert left == {"failed": "TimeoutError"}
 
 
+def test_who_leaves_before_the_first_word_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged, and the model is free for the next."""
+    model = EmulatedModel("slow:1b", answers="word", prefill_tokens_per_s=0.5)
+    with OllamaEmulator([model], load_seconds=0.01) as ollama:
+        body = json.dumps({"model": "slow:1b", "prompt": "a long question"}).encode()
+        with socket.create_connection(("127.0.0.1", ollama.port), timeout=10) as connection:
+            head = b"POST /api/generate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(head + body)
+            until(lambda: ollama.answering)
+        until(lambda: not ollama.answering)
+
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(("how", "ends"), [("close", b"}\n\r\n"), ("quiet", b"0\r\n\r\n"), ("half-line", b'"\r\n')])
 def test_a_stream_can_be_cut(ollama: OllamaEmulator, how: str, ends: bytes) -> None:
     """After so many lines, in one of three ways; the next is whole."""
