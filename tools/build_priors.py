@@ -3,8 +3,8 @@
     python tools/build_priors.py [MODEL_SCORES]
 
 MODEL_SCORES is a table like `tests/replay/data/model_scores.csv.gz`, the default. Release months, kinds and context
-lengths of the library's families come from the package's own catalogue. The arithmetic is in tools/prior_fit.py;
-origin and licences are in elixi_models/selection/data/README.md.
+lengths of the library's families come from the package's own catalogue. The scores are read in tools/score_table.py
+and fitted in tools/prior_fit.py; origin and licences are in elixi_models/selection/data/README.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import prior_fit as fit
+import score_table as table
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = ROOT / "tests" / "replay" / "data" / "model_scores.csv.gz"
@@ -64,15 +65,15 @@ def main(scores: Path) -> None:
 
 def document(scores: Path = SCORES) -> dict[str, Any]:
     """All that the package knows beforehand: models, families, and regressions for what is in neither."""
-    rows = fit.read_rows(scores)
+    rows = table.read_rows(scores)
     latents = fit.fit_tasks(rows)
     regression = fit.Regression.over(rows)
     catalogue = json.loads(gzip.decompress((CATALOGUE / "families.json.gz").read_bytes()))
-    dated = {task: regression.coefficients(latents[task].means) for task in fit.TASKS}
+    dated = {task: regression.coefficients(latents[task].means) for task in table.TASKS}
     return {
         "as_of": catalogue["as_of"],
         "regression": {task: rounded(slopes) for task, slopes in dated.items()},
-        "undated": {task: rounded(undated(rows, latents[task].means)) for task in fit.TASKS},
+        "undated": {task: rounded(undated(rows, latents[task].means)) for task in table.TASKS},
         "architectures": dict(ARCHITECTURES),
         "models": {row.tag: entry(row, index, latents) for index, row in enumerate(rows)},
         "families": families(rows, latents, regression, catalogue["families"], dated),
@@ -84,7 +85,7 @@ def rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items()}
 
 
-def entry(row: fit.Row, index: int, latents: Mapping[str, fit.Latent]) -> dict[str, Any]:
+def entry(row: table.Row, index: int, latents: Mapping[str, fit.Latent]) -> dict[str, Any]:
     """One model of the table: billions of parameters, and score 0-100 with its sd in z units by task."""
     scores = {}
     for task, latent in latents.items():
@@ -99,33 +100,33 @@ def doubt(sources: int) -> float:
 
 
 def families(
-    rows: Sequence[fit.Row],
+    rows: Sequence[table.Row],
     latents: Mapping[str, fit.Latent],
     regression: fit.Regression,
     known: Sequence[Mapping[str, Any]],
     dated: Mapping[str, Mapping[str, float]],
 ) -> dict[str, list[Any]]:
     """By family of the library: month of release, main use, and by task what it adds to size and date in z units."""
-    own = {task: regression.effects(latents[task].means, _family, fit.PENALTY_FAMILY) for task in fit.TASKS}
-    line = {task: regression.effects(latents[task].means, _lineage, fit.PENALTY_LINEAGE) for task in fit.TASKS}
+    own = {task: regression.effects(latents[task].means, _family, fit.PENALTY_FAMILY) for task in table.TASKS}
+    line = {task: regression.effects(latents[task].means, _lineage, fit.PENALTY_LINEAGE) for task in table.TASKS}
     scored = {row.tag.partition(":")[0]: row for row in rows}
     found = {}
     for family in known:
         name = family["name"]
-        row = scored.get(name) or fit.Row(name, 8.0, 8.0, name, family["released"], _kind(family), {})
+        row = scored.get(name) or table.Row(name, 8.0, 8.0, name, family["released"], _kind(family), {})
         added = {
             task: dated[task].get(row.kind, 0.0) + own[task].get(row.family, 0.0) + line[task].get(row.lineage, 0.0)
-            for task in fit.TASKS
+            for task in table.TASKS
         }
         found[name] = [family["released"], family["kind"], rounded(added)]
     return found
 
 
-def _family(row: fit.Row) -> str:
+def _family(row: table.Row) -> str:
     return row.family
 
 
-def _lineage(row: fit.Row) -> str:
+def _lineage(row: table.Row) -> str:
     return row.lineage
 
 
@@ -136,7 +137,7 @@ def _kind(family: Mapping[str, Any]) -> str:
     return "reason" if "thinking" in family["capabilities"] else "chat"
 
 
-def undated(rows: Sequence[fit.Row], means: Sequence[float]) -> dict[str, float]:
+def undated(rows: Sequence[table.Row], means: Sequence[float]) -> dict[str, float]:
     """A regression for names that say nothing: size, the architecture's first month, and the context length."""
     lines = gzip.decompress((CATALOGUE / "tags.jsonl.gz").read_bytes()).decode("utf-8").splitlines()
     contexts = {f"{tag['family']}:{tag['tag']}": tag["context_length"] for tag in map(json.loads, lines)}
@@ -167,7 +168,7 @@ def _first_year(family: str) -> float:
     """Years from mid-2024 to the first model of the family's architecture."""
     architecture = next((name for sign, name in ARCHITECTURE_OF if re.match(sign, family)), "llama")
     year, month = ARCHITECTURES[architecture].split("-")
-    return int(year) + (int(month) - 1) / 12 - fit.REFERENCE_YEAR
+    return int(year) + (int(month) - 1) / 12 - table.REFERENCE_YEAR
 
 
 if __name__ == "__main__":

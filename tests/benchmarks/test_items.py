@@ -14,6 +14,8 @@ from elixi_models.benchmarks.items import SIZES, SUITE_VERSION, quality_items
 from elixi_models.benchmarks.tasks.question import Dice
 from elixi_models.benchmarks.verifiers import verify
 
+from .near_misses import near_misses
+
 #: Of all prompts of the full suite. Whoever changes a question changes SUITE_VERSION with it.
 PINNED = ("2026.11", "29491083378e1636")
 
@@ -58,6 +60,16 @@ def test_every_gold_answer_passes_all_of_its_checks(seed):
         verdict = verify(item.question.gold, item.question.checks)
         assert verdict.passed, (item, verdict)
         assert len(item.question.gold) / 4 <= item.question.max_tokens + 8
+
+
+@pytest.mark.parametrize("seed", range(0, 40, 4))
+def test_no_near_miss_passes(seed):
+    """Five and more for each check of each question; neither the check nor the question is passed."""
+    for item in quality_items("full", seed=seed):
+        for check in item.question.checks:
+            answers = near_misses(check, item.question.gold)
+            assert len(set(answers)) >= 5
+            assert [answer for answer in answers if verify(answer, [check]).passed] == []
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -18,12 +18,15 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).resolve().parent
-#: In the order of the table.
 PARTS = (
     "replies",
+    "deadlines",
+    "tidiness",
+    "verdicts",
     "short_benchmarks",
     "cold_start",
     "left_out_sources",
+    "without_feedback",
     "living_choice",
     "hot_path",
     "safety",
@@ -31,6 +34,15 @@ PARTS = (
     "detection",
     "failures",
 )
+
+#: Goal posts that this command cannot judge, and what they would take.
+NOT_JUDGED = {
+    2: "a real Ollama",
+    6: "repeated runs on a real Ollama",
+    7: "a judge",
+    11: "words of users on answers, which the package does not take",
+}
+_HEAD = "| post | what | target | figure | tolerance | n | from | verdict |"
 
 
 @dataclass(frozen=True)
@@ -97,9 +109,29 @@ def verdict(figure: Figure, misses: Iterable[KnownMiss]) -> str:
     return "known miss" if abs(listed[0].value - figure.value) <= figure.tolerance else "MISSED, not as known"
 
 
+def in_order(figures: Iterable[Figure]) -> list[Figure]:
+    """By goal post; within one as they were measured."""
+    return sorted(figures, key=lambda figure: figure.post)
+
+
+def summary(judged: Sequence[tuple[Figure, str]]) -> str:
+    """One line for each goal post that was judged, then those that cannot be."""
+    words: dict[int, list[str]] = {}
+    for figure, word in judged:
+        if figure.target:
+            words.setdefault(figure.post, []).append(word)
+    lines = []
+    for post, found in sorted(words.items()):
+        bad = [word for word in found if word != "met"]
+        lines.append(
+            f"post {post}: {len(found) - len(bad)} of {len(found)} figures met{''.join(f', {w}' for w in bad)}"
+        )
+    return "\n".join([*lines, *(f"post {post}: not judged, needs {what}" for post, what in NOT_JUDGED.items())])
+
+
 def table(judged: Sequence[tuple[Figure, str]]) -> str:
     """The figures as a Markdown table."""
-    lines = ["| post | what | target | figure | tolerance | n | from | |", "|---|---|---|---|---|---|---|---|"]
+    lines = [_HEAD, "|---" * 8 + "|"]
     for figure, word in judged:
         sample = "" if figure.sample is None else f"{figure.sample:,}"
         cells = (

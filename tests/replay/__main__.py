@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import sys
 
-from . import PARTS, known_misses, measured, table, verdict
+from . import PARTS, in_order, known_misses, measured, summary, table, verdict
 from .record import keep
 
 
 def main(arguments: list[str]) -> int:
     """Measure the named parts, all when none is named."""
     parts = [argument for argument in arguments if argument != "--keep"]
-    figures = list(measured(parts or PARTS))
+    figures = in_order(measured(parts or PARTS))
     misses = known_misses()
     judged = [(figure, verdict(figure, misses)) for figure in figures]
-    print(table(judged))
+    print(f"{table(judged)}\n\n{summary(judged)}")
     if "--keep" in arguments and not parts:
         keep(figures)
     return 0 if all(word in ("met", "known miss") for _, word in judged) else 1

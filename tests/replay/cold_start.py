@@ -37,7 +37,7 @@ def field(task: str) -> Field:
     fit = tables.tool("prior_fit")
     rows = [row for row in tables.rows() if all(name in row.figures for name in TRUTHS[task])]
     ratings = [sum(row.figures[name] for name in TRUTHS[task]) / len(TRUTHS[task]) for row in rows]
-    scaled = list(fit.standardised(dict(enumerate(ratings))).values())
+    scaled = list(tables.tool("score_table").standardised(dict(enumerate(ratings))).values())
     regression = fit.Regression.over(rows)
     beliefs = {
         "family known": regression.left_out(scaled, lambda index: index),
@@ -81,4 +81,5 @@ def figures() -> Iterator[Figure]:
         bound = BOUNDS.get(policy)
         yield Figure(8, f"cold start, Elo lost, {policy}", value, 0.5, at_most=bound, sample=POOLS, source=source)
     for task, lost in by_task.items():
-        yield Figure(8, f"cold start, Elo lost, {task}, family known", lost["family known"], 0.5, source=source)
+        name = f"cold start, Elo lost, {task}, family known"
+        yield Figure(8, name, lost["family known"], 0.5, sample=POOLS, source=source)

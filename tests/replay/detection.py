@@ -32,14 +32,18 @@ def prompts() -> list[dict[str, str]]:
 
 def figures() -> Iterator[Figure]:
     """Deterministic; the tolerance is what a change of the training may move without anybody asking."""
-    records = prompts()
+    records, source = prompts(), "mtbench_vicuna"
     found = {record["prompt"]: detect(record["prompt"])[0] for record in records}
     for name, bound in (("vicuna_bench", 0.80), ("mt_bench", 0.66)):
         hits = [found[record["prompt"]] == record["task"] for record in records if record["set"] == name]
-        yield Figure(16, f"tasks found, {name}", sum(hits) / len(hits), 0.02, at_least=bound, sample=len(hits))
+        yield Figure(
+            16, f"tasks found, {name}", sum(hits) / len(hits), 0.02, at_least=bound, sample=len(hits), source=source
+        )
     for edit, change in EDITS.items():
         kept = sum(detect(change(prompt))[0] == task for prompt, task in found.items())
-        yield Figure(16, f"tasks kept, {edit}", kept / len(found), 0.02, at_least=0.95, sample=len(found))
+        yield Figure(
+            16, f"tasks kept, {edit}", kept / len(found), 0.02, at_least=0.95, sample=len(found), source=source
+        )
     folder = files("elixi_models").joinpath("selection/data")
     size = sum(len(entry.read_bytes()) for entry in folder.iterdir() if entry.name.startswith("detection"))
-    yield Figure(16, "weights and dictionary, bytes", size, 2048, at_most=65536)
+    yield Figure(16, "weights and dictionary, bytes", size, 2048, at_most=65536, sample=1, source="selection/data")

@@ -81,6 +81,9 @@ def digests_by_hash_seed() -> set[str]:
 def figures() -> Iterator[Figure]:
     """Counts of faults, and of different answers under three hash seeds."""
     seen, found = faults(INVENTORIES)
+    source = f"{INVENTORIES:,} random servers"
     for fault, count in found.items():
-        yield Figure(15, f"choices at fault: {fault}", count, 0, at_most=0, sample=seen)
-    yield Figure(15, "answers under three hash seeds", len(digests_by_hash_seed()), 0, at_most=1, sample=3)
+        yield Figure(15, f"choices at fault: {fault}", count, 0, at_most=0, sample=seen, source=source)
+    source = f"{SEEDED} random servers"
+    count = len(digests_by_hash_seed())
+    yield Figure(15, "answers under three hash seeds", count, 0, at_most=1, sample=3, source=source)

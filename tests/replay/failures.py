@@ -78,25 +78,37 @@ def outage() -> tuple[bool, bool]:
 def figures() -> Iterator[Figure]:
     """The breaker by class of failure, and selection in each fault."""
     opened = [failures_until_open(outcome) for outcome in FAILURES]
-    yield Figure(17, "failures in a row until a model rests, most", max(opened), 0, at_most=3, sample=len(opened))
-    yield Figure(17, "failures in a row until a model rests, fewest", min(opened), 0, at_least=3, sample=len(opened))
+    yield _counted("failures in a row until a model rests, most", max(opened), at_most=3, sample=len(opened))
+    yield _counted("failures in a row until a model rests, fewest", min(opened), at_least=3, sample=len(opened))
     half = judge(calls(["ok", "timeout"] * 3), 6.0).resting
-    yield Figure(17, "rests after half of the last six failed", half, 0, at_least=1)
+    yield _counted("rests after half of the last six failed", half, at_least=1)
     innocent = sum(judge(calls([outcome] * 9), 9.0).resting for outcome in ("cancelled", "unreachable"))
-    yield Figure(17, "rests for what is not its doing", innocent, 0, at_most=0, sample=2)
+    yield _counted("rests for what is not its doing", innocent, at_most=0, sample=2)
     rests = rests_s(8)
-    yield Figure(17, "first rest, s", rests[0], 0, at_least=30, at_most=30)
-    yield Figure(17, "longest rest, s", max(rests), 0, at_least=900, at_most=900, sample=len(rests))
+    yield _counted("first rest, s", rests[0], at_least=30, at_most=30)
+    yield _counted("longest rest, s", max(rests), at_least=900, at_most=900, sample=len(rests))
     closed = judge((*calls(["timeout"] * 3), *calls(["ok"], start_s=40.0)), 41.0)
-    yield Figure(17, "rests after a good trial", closed.resting + closed.on_trial, 0, at_most=0)
+    yield _counted("rests after a good trial", closed.resting + closed.on_trial, at_most=0)
     failing = replace(inputs(GOOD, OTHER), calls={GOOD.name: calls(["oom"] * 3)}, summaries={GOOD.name: ModelSummary()})
-    yield Figure(17, "chosen while it rests", chosen(failing) == GOOD.name, 0, at_most=0)
-    yield Figure(17, "chosen after it was removed", chosen(inputs(OTHER)) == GOOD.name, 0, at_most=0)
+    yield _counted("chosen while it rests", chosen(failing) == GOOD.name, at_most=0)
+    yield _counted("chosen after it was removed", chosen(inputs(OTHER)) == GOOD.name, at_most=0)
     answered, same = outage()
+    stopped = "server stopped: still chosen, and the same"
+    yield _counted(stopped, answered + same, at_least=2, sample=2, source="emulated server")
     yield Figure(
-        17, "server stopped: still chosen, and the same", answered + same, 0, at_least=2, source="emulated server"
+        17,
+        "server away: choice, p50, times as long",
+        _slowdown(),
+        1,
+        at_most=2,
+        sample=CALLS,
+        source="two snapshots",
+        steady=False,
     )
-    yield Figure(17, "server away: choice, p50, times as long", _slowdown(), 1, at_most=2, sample=CALLS, steady=False)
+
+
+def _counted(name: str, value: float, *, sample: int = 1, source: str = "scripted calls", **bounds: float) -> Figure:
+    return Figure(17, name, value, 0, sample=sample, source=source, **bounds)
 
 
 def _slowdown() -> float:

@@ -233,6 +233,8 @@ def figures() -> Iterator[Figure]:
         yield Figure(12, f"utility, % of oracle, {name}", share, 0.2, at_least=98.5, sample=n, source=source)
         yield Figure(12, f"switches of 100 messages, {name}", switches, 0.5, at_most=7, sample=n, source=source)
         yield Figure(12, f"loads of 100 messages, {name}", loads, 0.5, sample=n, source=source)
-    yield Figure(12, "switches with constant inputs", constant_switches(), 0, at_most=0, sample=CONSTANT_CALLS)
+    source, calls = "two models, one point apart", CONSTANT_CALLS
+    yield Figure(12, "switches with constant inputs", constant_switches(), 0, at_most=0, sample=calls, source=source)
     noisy = 100 * noisy_switches() / NOISY_CALLS
-    yield Figure(12, "switches of 100 replies, noise of 3 points", noisy, 0.005, at_most=0.01, sample=NOISY_CALLS)
+    name = "switches of 100 replies, noise of 3 points"
+    yield Figure(12, name, noisy, 0.005, at_most=0.01, sample=NOISY_CALLS, source=source)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from . import FOLDER, Figure, known_misses, table, verdict
+from . import FOLDER, Figure, in_order, known_misses, table, verdict
 
 RESULTS = FOLDER / "results.json"
 PAGE = FOLDER.parents[1] / "docs" / "selection.md"
@@ -27,6 +27,6 @@ def kept() -> list[Figure]:
 def filled(page: str, figures: Iterable[Figure]) -> str:
     """The page with the table of these figures between its marks, by goal post."""
     misses = known_misses()
-    judged = [(figure, verdict(figure, misses)) for figure in sorted(figures, key=lambda figure: figure.post)]
+    judged = [(figure, verdict(figure, misses)) for figure in in_order(figures)]
     before, rest = page.split(_BEGIN)
     return f"{before}{_BEGIN}\n\n{table(judged)}\n\n{_END}{rest.split(_END)[1]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib.util
+import importlib
 import sys
 from functools import cache, lru_cache
 from pathlib import Path
@@ -20,16 +20,11 @@ DATA = Path(__file__).resolve().parent / "data"
 
 @cache
 def tool(name: str) -> ModuleType:
-    """A script of `tools/` as a module; it has no package of its own."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """A script of `tools/` as a module; they find each other as they do when they are run."""
+    folder = str(ROOT / "tools")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(name)
 
 
 def read_table(name: str) -> list[dict[str, str]]:
@@ -40,8 +35,8 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 @lru_cache(maxsize=1)
 def rows() -> tuple[Any, ...]:
-    """The 146 models with their published figures (`tools/prior_fit.py: Row`)."""
-    return tuple(tool("prior_fit").read_rows(DATA / "model_scores.csv.gz"))
+    """The 146 models with their published figures (`tools/score_table.py: Row`)."""
+    return tuple(tool("score_table").read_rows(DATA / "model_scores.csv.gz"))
 
 
 @cache
@@ -53,4 +48,4 @@ def latents(without: str | None = None) -> Any:
 @cache
 def scores(tag: str) -> dict[Any, float]:
     """A model's points by task in the table that the package ships."""
-    return {task: prior.estimate(InstalledModel(tag, "d"), task).score for task in tool("prior_fit").TASKS}
+    return {task: prior.estimate(InstalledModel(tag, "d"), task).score for task in tool("score_table").TASKS}

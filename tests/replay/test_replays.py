@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +20,30 @@ def replay(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("tests.replay")
 
 
-def test_detection_meets_its_goal_posts() -> None:
-    """The command says so in its table, twice the same, and exits 0."""
+def test_detection_and_verdicts_meet_their_goal_posts() -> None:
+    """The command says so in its table, the same under two hash seeds, in the order of the posts, and exits 0."""
+    command = [sys.executable, "-m", "tests.replay", "detection", "verdicts"]
     told = [
         subprocess.run(
-            [sys.executable, "-m", "tests.replay", "detection"], cwd=ROOT, capture_output=True, text=True, timeout=60
+            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, timeout=60
         )
-        for _ in range(2)
+        for seed in ("0", "4242")
     ]
     assert told[0].returncode == 0, told[0].stdout + told[0].stderr
     assert told[0].stdout == told[1].stdout
-    assert told[0].stdout.count("| met |") == 8
+    assert told[0].stdout.count("| met |") == 15
+    assert told[0].stdout.index("| 4 |") < told[0].stdout.index("| 16 |")
+    assert "post 4: 7 of 7 figures met\npost 16: 8 of 8 figures met\npost 2: not judged" in told[0].stdout
+
+
+def test_a_miss_stands_in_the_summary(replay: ModuleType) -> None:
+    """With its word; what is there to compare with is not counted."""
+    judged = [
+        (replay.Figure(13, "a", 1, 0, at_most=2), "met"),
+        (replay.Figure(13, "b", 3, 0, at_most=2), "known miss"),
+        (replay.Figure(13, "c", 3, 0), "met"),
+    ]
+    assert replay.summary(judged).splitlines()[0] == "post 13: 1 of 2 figures met, known miss"
 
 
 @pytest.mark.parametrize(
