@@ -12,9 +12,9 @@ from .items import SCORED_TASKS, ScoredTask
 
 #: A prior is never taken as surer than this: its table is of models in full precision on other people's machines.
 _SUREST_PRIOR_SD = 0.20
-#: Newton's steps, none longer than one unit of ability: from any prior to within a millionth.
+#: Newton's steps, none longer than one unit of ability: from any prior until one is too small to matter.
 _STEPS = 30
-_LONGEST_STEP = 1.0
+_LONGEST_STEP, _LEAST_STEP = 1.0, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,8 @@ def posterior(share: float, n: float, link: Link, *, prior_z: float, prior_sd: f
         information = n * link.beta**2 * passed * (1 - passed)
         step = (n * link.beta * (share - passed) - (z - prior_z) / shown_variance) / (information + 1 / shown_variance)
         z += min(_LONGEST_STEP, max(-_LONGEST_STEP, step))
+        if abs(step) < _LEAST_STEP:
+            break
     passed = 1 / (1 + math.exp(-(link.alpha + link.beta * z)))
     variance = 1 / (n * link.beta**2 * passed * (1 - passed) + 1 / shown_variance)
     # What the link's own doubt explains of the difference is not ability.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -62,8 +62,6 @@ def test_a_benchmark_is_called_off_at_once_and_leaves_things_as_they_were() -> N
 def test_a_check_that_lets_all_pass_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge of goal post 4 counts false passes, by kind and by question."""
     verdicts = part("verdicts")
-    monkeypatch.setattr(
-        verdicts, "verify", lambda answer, checks: importlib.import_module("types").SimpleNamespace(passed=True)
-    )
+    monkeypatch.setattr(verdicts, "verify", lambda answer, checks: SimpleNamespace(passed=True))
     found = {figure.name: figure.met for figure in verdicts.figures()}
     assert sum(not met for met in found.values()) == 3
