@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from .. import names
 from ..errors import InvalidRequest
 from ..performance import decode_rate
 from ..records import BenchmarkJob, Percentiles
-from .rollups import DAY_S, HOUR_S, Rollup, merge, percentiles
+from .rollups import DAY_S, HOUR_S, Rollup, empty_rollup, merge, merge_into, percentiles
 
 Bucket: TypeAlias = Literal["hour", "day"]
 
@@ -109,16 +109,36 @@ def scope_of(span: Span) -> tuple[int, int]:
     return max(span.from_s, HOUR_S), span.until_s
 
 
-def history_of(span: Span, rollups: Iterable[Rollup], *, now_s: float) -> ModelHistory:
-    """The history that the roll-ups of `scope_of(span)`, of any models, tell of this one."""
-    by_start: dict[int, list[Rollup]] = defaultdict(list)
-    for rollup in rollups:
-        if _is_evidence(rollup, span):
+def piece_of(span: Span, from_s: int, buckets: int) -> Span:
+    """So many hours or days of a span, from `from_s` on; fewer at its end."""
+    return replace(span, from_s=from_s, until_s=min(span.until_s, from_s + buckets * _WIDTHS[span.bucket]))
+
+
+class Gathering:
+    """A history as its roll-ups come in; only their sums are kept. Not thread-safe."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._points: list[HistoryPoint] = []
+        self._whole = empty_rollup()
+        self._weights: set[str] = set()
+
+    def add(self, rollups: Iterable[Rollup]) -> None:
+        """Count in all roll-ups of the model in some hours or days, later ones than before."""
+        by_start: dict[int, list[Rollup]] = defaultdict(list)
+        for rollup in rollups:
             by_start[abs(rollup["hour_s"])].append(rollup)
-    points = tuple(_point(start_s, by_start[start_s]) for start_s in sorted(by_start))
-    everything = [rollup for group in by_start.values() for rollup in group]
-    total = _point(span.from_s, everything) if everything else None
-    return ModelHistory(span, points, total, as_of_s=now_s)
+        for start_s in sorted(by_start):
+            whole = merge(by_start[start_s])
+            weights = {str(each["weights_digest"]) for each in by_start[start_s] if each.get("weights_digest")}
+            self._points.append(_point(start_s, whole, weights))
+            merge_into(self._whole, whole)
+            self._weights |= weights
+
+    def history(self, *, now_s: float) -> ModelHistory:
+        """The history of all that was added."""
+        total = _point(self._span.from_s, self._whole, self._weights) if self._points else None
+        return ModelHistory(self._span, tuple(self._points), total, as_of_s=now_s)
 
 
 def benchmarks_within(span: Span, jobs: Iterable[BenchmarkJob]) -> tuple[BenchmarkJob, ...]:
@@ -132,13 +152,7 @@ def benchmarks_within(span: Span, jobs: Iterable[BenchmarkJob]) -> tuple[Benchma
     return tuple(job for _, job in sorted(ended, key=lambda each: each[0]))
 
 
-def _is_evidence(rollup: Rollup, span: Span) -> bool:
-    same_weights = span.weights_digest is not None and rollup.get("weights_digest") == span.weights_digest
-    return same_weights or names.key(rollup["model"]) == names.key(span.model)
-
-
-def _point(start_s: int, rollups: list[Rollup]) -> HistoryPoint:
-    whole = merge(rollups)
+def _point(start_s: int, whole: Rollup, weights_digests: Iterable[str]) -> HistoryPoint:
     attempts = whole["requests"] - whole["cancelled"]
     buckets = whole["buckets"]
     return HistoryPoint(
@@ -154,7 +168,7 @@ def _point(start_s: int, rollups: list[Rollup]) -> HistoryPoint:
         token_percentiles=percentiles(buckets["ms_per_token"]),
         memory_bytes=whole["memory_bytes"],
         outcomes=whole["outcomes"],
-        weights_digests=tuple(sorted({str(each["weights_digest"]) for each in rollups if each.get("weights_digest")})),
+        weights_digests=tuple(sorted(weights_digests)),
     )
 
 

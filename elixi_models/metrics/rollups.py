@@ -115,14 +115,19 @@ def merge(rollups: Iterable[Mapping[str, Any]]) -> Rollup:
     """The roll-up of all that the given ones counted; fields that one of them lacks count as nothing."""
     whole = empty_rollup()
     for rollup in rollups:
-        for name in _SUMS:
-            whole[name] += rollup.get(name, 0)
-        for name in ("last_used_at_s", "memory_bytes"):
-            whole[name] = largest(whole[name], rollup.get(name))
-        _merge_counts(whole["outcomes"], rollup.get("outcomes", {}))
-        for name, buckets in whole["buckets"].items():
-            _merge_counts(buckets, rollup.get("buckets", {}).get(name, {}))
+        merge_into(whole, rollup)
     return whole
+
+
+def merge_into(whole: Rollup, rollup: Mapping[str, Any]) -> None:
+    """Count what a roll-up counted into another one, which has every field."""
+    for name in _SUMS:
+        whole[name] += rollup.get(name, 0)
+    for name in ("last_used_at_s", "memory_bytes"):
+        whole[name] = largest(whole[name], rollup.get(name))
+    _merge_counts(whole["outcomes"], rollup.get("outcomes", {}))
+    for name, buckets in whole["buckets"].items():
+        _merge_counts(buckets, rollup.get("buckets", {}).get(name, {}))
 
 
 def _merge_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:

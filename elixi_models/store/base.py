@@ -73,11 +73,24 @@ class Store(ABC):
             rollup_id: `<url>|<model key>|<hour>|<owner>`; only that owner ever writes it.
             rollup: plain JSON with at least `ollama_url` (str), `model` (str), `hour_s` (int): the epoch seconds of
                 the hour's start; of the day's start, negated, for the sums of a day; 0 for those of a whole life.
+                `weights_digest` where known.
         """
 
     @abstractmethod
-    def rollups(self, *, ollama_url: str, since_s: float = 0.0, until_s: float | None = None) -> list[JsonObject]:
-        """The roll-ups of a server with since_s <= hour_s < until_s, in order of `hour_s`."""
+    def rollups(
+        self,
+        *,
+        ollama_url: str,
+        since_s: float = 0.0,
+        until_s: float | None = None,
+        model: str | None = None,
+        weights_digest: str | None = None,
+    ) -> list[JsonObject]:
+        """The roll-ups of a server with since_s <= hour_s < until_s, in order of `hour_s`.
+
+        With `model` (in any spelling), `weights_digest` or both: only those of that name or of those weights; what
+        other models have costs nothing then.
+        """
 
     @abstractmethod
     def add_usage(self, events: Iterable[UsageEvent]) -> None:
@@ -170,5 +183,6 @@ class Store(ABC):
         """Remove what has had its time: old measurements and roll-ups, expired cache, superseded versions and leases.
 
         Kept: roll-ups of whole lives, usage history (the newest 10,000 lines), the newest 5 versions of a preference,
-        the newest 200 jobs of a kind and server, the newest 8 leases of a job.
+        the newest 200 jobs of a kind and server, the newest 8 leases of a job. A preference named `<what>@<job id>`
+        goes when that job is over or gone and the preference a day old.
         """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from .. import names
 from ..records import Measurement, UsageEvent
 from .base import JsonObject
 from .documents import record_document, storable
@@ -67,9 +68,19 @@ def stored_job(document: Mapping[str, Any]) -> JsonObject:
     return {"id": document["_id"], **decoded(without(document, "_id"))}
 
 
-def without(document: Mapping[str, Any], field: str) -> JsonObject:
-    """A copy without one field."""
-    return {name: value for name, value in document.items() if name != field}
+def without(document: Mapping[str, Any], *fields: str) -> JsonObject:
+    """A copy without some fields."""
+    return {name: value for name, value in document.items() if name not in fields}
+
+
+def rollup_subjects(model: str | None, weights_digest: str | None) -> list[JsonObject]:
+    """The conditions of one find each for the roll-ups of a name, those of some weights beside it, or all."""
+    if model is None:
+        return [{} if weights_digest is None else {"weights_digest": weights_digest}]
+    named = {"model_key": names.key(model)}
+    if weights_digest is None:
+        return [named]
+    return [named, {"weights_digest": weights_digest, "model_key": {"$ne": named["model_key"]}}]
 
 
 def span(since_s: float, until_s: float | None) -> JsonObject:

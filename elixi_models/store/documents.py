@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -15,6 +16,10 @@ KEPT_USAGE_LINES = 10_000
 KEPT_VERSIONS = 5
 KEPT_JOBS = 200
 KEPT_LEASES = 8
+#: How long what was wished of a job stays after the wish, once the job is over.
+KEPT_WISH_S = 86_400.0
+#: A preference of a job: what stands behind the @ ends as the ids of jobs do.
+_JOB_KEY = re.compile(r"[^@]+@(?P<id>.+#\d+)\Z")
 
 _Record = TypeVar("_Record", Measurement, UsageEvent)
 _FIELDS = {record: tuple(spec.name for spec in fields(record)) for record in (Measurement, UsageEvent)}
@@ -71,3 +76,20 @@ def superseded_jobs(jobs: Iterable[tuple[str, str, str, bool]]) -> list[str]:
         if seen[kind, ollama_url] > KEPT_JOBS and not live:
             superseded.append(job_id)
     return superseded
+
+
+def spent_wishes(versions: Iterable[tuple[str, float]], live: Container[str], *, now_s: float) -> list[str]:
+    """The keys of preferences that were wishes of a job which is over: `<what>@<job id>`, not touched for a day.
+
+    Args:
+        versions: `(key, created_at_s)` of every version of every preference.
+        live: the ids of the jobs that are not over.
+    """
+    newest: dict[str, float] = {}
+    for key, created_at_s in versions:
+        newest[key] = max(created_at_s, newest.get(key, created_at_s))
+    return [
+        key
+        for key, created_at_s in newest.items()
+        if created_at_s < now_s - KEPT_WISH_S and (job := _JOB_KEY.match(key)) and job["id"] not in live
+    ]

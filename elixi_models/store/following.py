@@ -205,7 +205,10 @@ class StoreFollower:
 
     def _serve(self) -> None:
         """Run what is queued and store what was changed."""
-        while self._breaker.available and self._queue:
+        # What is submitted meanwhile waits for the next time: work in many pieces lets the periodic work in between.
+        for _ in range(len(self._queue)):
+            if not self._breaker.available:
+                break
             action, future = self._queue.popleft()
             if future.set_running_or_notify_cancel():
                 self._fulfil(action, future)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .. import names
 from ..records import Measurement, UsageEvent
 from .base import JsonObject, Lease, Preference, Store
 from .bson import (
@@ -18,6 +19,7 @@ from .bson import (
     lease_id,
     newest_first,
     record_fields,
+    rollup_subjects,
     seconds_of,
     span,
     stored_job,
@@ -30,7 +32,12 @@ from .sweeping import CACHE_PREFIX, sweep
 
 #: None on `cache`: it is the host's too.
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "model_measurements": (("ollama_url", "created_at_s"), ("ollama_url", "hour_s")),
+    "model_measurements": (
+        ("ollama_url", "created_at_s"),
+        ("ollama_url", "hour_s"),
+        ("ollama_url", "model_key", "hour_s"),
+        ("ollama_url", "weights_digest", "hour_s"),
+    ),
     "model_usage": (("ollama_url", "created_at_s"),),
     "model_performance": (("ollama_url", "created_at_s"),),
     "model_jobs": (("kind", "subject", "number"), ("kind", "ollama_url", "updated_at_s"), ("lease_of", "attempt")),
@@ -75,12 +82,26 @@ class MongoStore(Store):
         return read_records(Measurement, (record_fields(document) for document in reversed(newest)))
 
     def put_rollup(self, rollup_id: str, rollup: Mapping[str, Any]) -> None:
-        self._mongo.replace("model_measurements", rollup_id, encoded(rollup))
+        subject = {"model_key": names.key(rollup["model"])}
+        self._mongo.replace("model_measurements", rollup_id, {**encoded(rollup), **subject})
 
-    def rollups(self, *, ollama_url: str, since_s: float = 0.0, until_s: float | None = None) -> list[JsonObject]:
+    def rollups(
+        self,
+        *,
+        ollama_url: str,
+        since_s: float = 0.0,
+        until_s: float | None = None,
+        model: str | None = None,
+        weights_digest: str | None = None,
+    ) -> list[JsonObject]:
         asked = {"ollama_url": ollama_url, "hour_s": span(since_s, until_s)}
-        order = [("hour_s", 1), ("_id", 1)]
-        return [decoded(without(document, "_id")) for document in self._mongo.find("model_measurements", asked, order)]
+        found = [
+            document
+            for subject in rollup_subjects(model, weights_digest)
+            for document in self._mongo.find("model_measurements", {**asked, **subject}, [("hour_s", 1), ("_id", 1)])
+        ]
+        found.sort(key=lambda document: (document["hour_s"], document["_id"]))
+        return [decoded(without(document, "_id", "model_key")) for document in found]
 
     def add_usage(self, events: Iterable[UsageEvent]) -> None:
         self._mongo.insert_missing("model_usage", [stored_record(each) for each in events])

@@ -87,7 +87,6 @@ class PreferenceMemory:
     def change(self, key: str, value: Mapping[str, Any], *, now_s: float) -> Future[Preference]:
         """Put a value in force and in line for the store; the future has the stored version."""
         with self._lock:
-            self._listeners.setdefault(key, [])
             stored = self._stored.get(key)
             base = (stored.version if stored else 0) if key in self._stored else None
             change = _Change(key, storable(value), now_s, base)

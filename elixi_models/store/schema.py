@@ -38,6 +38,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE cache (
             key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at_s REAL NOT NULL, created_at_s REAL NOT NULL)""",
     ),
+    (
+        "ALTER TABLE rollups ADD COLUMN model_key TEXT",
+        "ALTER TABLE rollups ADD COLUMN weights_digest TEXT",
+        """UPDATE rollups SET model_key = lower(json_extract(body, '$.model')),
+            weights_digest = json_extract(body, '$.weights_digest')""",
+        "CREATE INDEX rollups_by_model ON rollups (ollama_url, model_key, hour_s)",
+        "CREATE INDEX rollups_by_weights ON rollups (ollama_url, weights_digest, hour_s)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

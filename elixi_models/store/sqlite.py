@@ -11,24 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import names
 from ..errors import StoreUnavailable
 from ..records import Measurement, UsageEvent
 from .base import JsonObject, Lease, Preference, Store
 from .connections import SqliteConnections
-from .documents import (
-    KEPT_LEASES,
-    KEPT_USAGE_LINES,
-    KEPT_VERSIONS,
-    job_document,
-    read_records,
-    record_document,
-    storable,
-    superseded_jobs,
-)
+from .documents import job_document, read_records, record_document, storable
+from .rowsweeping import sweep
 from .schema import VERSION
 
 FILE_NAME = "elixi-models.sqlite3"
-_DAY_S = 86_400.0
 
 
 class SqliteStore(Store):
@@ -64,15 +56,30 @@ class SqliteStore(Store):
     def put_rollup(self, rollup_id: str, rollup: Mapping[str, Any]) -> None:
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO rollups VALUES (?, ?, ?, ?)",
-                (rollup_id, rollup["ollama_url"], rollup["hour_s"], _text(rollup)),
+                "INSERT OR REPLACE INTO rollups VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    rollup_id,
+                    rollup["ollama_url"],
+                    rollup["hour_s"],
+                    _text(rollup),
+                    names.key(rollup["model"]),
+                    rollup.get("weights_digest"),
+                ),
             )
 
-    def rollups(self, *, ollama_url: str, since_s: float = 0.0, until_s: float | None = None) -> list[JsonObject]:
-        return self._bodies(
-            """SELECT body FROM rollups WHERE ollama_url = ? AND hour_s >= ? AND hour_s < ? ORDER BY hour_s, id""",
-            (ollama_url, since_s, _or_never(until_s)),
-        )
+    def rollups(
+        self,
+        *,
+        ollama_url: str,
+        since_s: float = 0.0,
+        until_s: float | None = None,
+        model: str | None = None,
+        weights_digest: str | None = None,
+    ) -> list[JsonObject]:
+        within: tuple[Any, ...] = (ollama_url, since_s, _or_never(until_s))
+        if model is None and weights_digest is None:
+            return self._bodies(f"SELECT body FROM rollups WHERE {_WITHIN} ORDER BY hour_s, id", within)
+        return self._bodies(_ROLLUPS_OF, (*within, model and names.key(model), *within, weights_digest))
 
     def add_usage(self, events: Iterable[UsageEvent]) -> None:
         rows = [(e.id, e.ollama_url, e.model, e.created_at_s, _text(record_document(e))) for e in events]
@@ -193,27 +200,7 @@ class SqliteStore(Store):
 
     def sweep(self, *, now_s: float, measurement_days: int, rollup_days: int) -> None:
         with self._writing() as connection:
-            connection.execute("DELETE FROM measurements WHERE created_at_s < ?", (now_s - measurement_days * _DAY_S,))
-            connection.execute(
-                "DELETE FROM rollups WHERE hour_s <> 0 AND ABS(hour_s) < ?", (now_s - rollup_days * _DAY_S,)
-            )
-            connection.execute("DELETE FROM cache WHERE expires_at_s <= ?", (now_s,))
-            connection.execute(
-                """DELETE FROM usage WHERE id IN
-                (SELECT id FROM usage ORDER BY created_at_s DESC, id DESC LIMIT -1 OFFSET ?)""",
-                (KEPT_USAGE_LINES,),
-            )
-            connection.execute(
-                """DELETE FROM preferences WHERE version <= ? +
-                (SELECT MAX(version) FROM preferences AS newest WHERE newest.key = preferences.key)""",
-                (-KEPT_VERSIONS,),
-            )
-            connection.execute(
-                """DELETE FROM leases WHERE attempt <= ? +
-                (SELECT MAX(attempt) FROM leases AS newest WHERE newest.job_id = leases.job_id)""",
-                (-KEPT_LEASES,),
-            )
-            _sweep_jobs(connection)
+            sweep(connection, now_s=now_s, measurement_days=measurement_days, rollup_days=rollup_days)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -232,6 +219,11 @@ class SqliteStore(Store):
 
 
 _JOB_VALUES = "jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_WITHIN = "ollama_url = ? AND hour_s >= ? AND hour_s < ?"
+# Two searches, each in its own index: of an OR SQLite would read the whole time of all models.
+_ROLLUPS_OF = f"""SELECT body FROM rollups WHERE rowid IN
+    (SELECT rowid FROM rollups WHERE {_WITHIN} AND model_key = ?
+    UNION SELECT rowid FROM rollups WHERE {_WITHIN} AND weights_digest = ?) ORDER BY hour_s, id"""
 _NEWEST_LEASE = """SELECT job_id, attempt, owner, until_s, released FROM leases WHERE job_id = ?
     ORDER BY attempt DESC LIMIT 1"""
 
@@ -244,17 +236,6 @@ def _job_row(job_id: str, job: Mapping[str, Any]) -> tuple[Any, ...]:
 def _lease(row: tuple[Any, ...]) -> Lease:
     job_id, attempt, owner, until_s, released = row
     return Lease(job_id, attempt, owner, until_s, bool(released))
-
-
-def _sweep_jobs(connection: sqlite3.Connection) -> None:
-    jobs = connection.execute("SELECT id, kind, ollama_url, live FROM jobs ORDER BY updated_at_s DESC, id DESC")
-    superseded = [(job_id,) for job_id in superseded_jobs(jobs)]
-    for statement in (
-        "DELETE FROM jobs WHERE id = ?",
-        "DELETE FROM leases WHERE job_id = ?",
-        "DELETE FROM cancels WHERE job_id = ?",
-    ):
-        connection.executemany(statement, superseded)
 
 
 def _text(value: Any) -> str:

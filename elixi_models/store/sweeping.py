@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .bson import date_of, newest_first
-from .documents import KEPT_LEASES, KEPT_USAGE_LINES, KEPT_VERSIONS, superseded_jobs
+from .documents import KEPT_LEASES, KEPT_USAGE_LINES, KEPT_VERSIONS, spent_wishes, superseded_jobs
 from .mongo import MongoDatabase
 
 #: Ids of our documents in the `cache` collection, which the host uses too: its own are never touched.
@@ -31,6 +31,7 @@ def sweep(mongo: MongoDatabase, *, now_s: float, measurement_days: int, rollup_d
     _sweep_versions(mongo, "model_preferences", {}, "key", "version", KEPT_VERSIONS)
     _sweep_versions(mongo, "model_jobs", {"lease_of": {"$exists": True}}, "lease_of", "attempt", KEPT_LEASES)
     _sweep_jobs(mongo)
+    _sweep_wishes(mongo, now_s)
 
 
 def _sweep_usage(mongo: MongoDatabase) -> None:
@@ -65,6 +66,15 @@ def _sweep_jobs(mongo: MongoDatabase) -> None:
     _delete(mongo, "model_jobs", [f"cancel:{job_id}" for job_id in superseded])
     if superseded:
         mongo.delete("model_jobs", {"lease_of": {"$in": superseded}})
+
+
+def _sweep_wishes(mongo: MongoDatabase, now_s: float) -> None:
+    versions = mongo.find("model_preferences", {}, [("version", 1)], fields=("key", "created_at_s"))
+    jobs = mongo.find("model_jobs", {"live": True}, newest_first("updated_at_s"), fields=("live",))
+    wishes = ((each["key"], each["created_at_s"]) for each in versions)
+    spent = spent_wishes(wishes, {job["_id"] for job in jobs}, now_s=now_s)
+    if spent:
+        mongo.delete("model_preferences", {"key": {"$in": spent}})
 
 
 def _delete(mongo: MongoDatabase, name: str, ids: list[str]) -> None:

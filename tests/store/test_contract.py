@@ -455,7 +455,7 @@ def test_the_sweep_keeps_200_jobs_of_a_kind_and_what_still_runs(store: Store) ->
 
 def test_the_sweep_keeps_the_newest_usage_lines(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as are kept (10,000, here 3)."""
-    monkeypatch.setattr("elixi_models.store.sqlite.KEPT_USAGE_LINES", 3)
+    monkeypatch.setattr("elixi_models.store.rowsweeping.KEPT_USAGE_LINES", 3)
     monkeypatch.setattr("elixi_models.store.sweeping.KEPT_USAGE_LINES", 3)
     store.add_usage([used(f"u{n}", NOW_S + n) for n in range(5)])
     store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
