@@ -74,7 +74,10 @@ def without(document: Mapping[str, Any], *fields: str) -> JsonObject:
 
 
 def rollup_subjects(model: str | None, weights_digest: str | None) -> list[JsonObject]:
-    """The conditions of one find each for the roll-ups of a name, those of some weights beside it, or all."""
+    """The conditions for roll-ups of a name and of some weights, of all when neither is given: one for each find.
+
+    Not one find with `$or`: some servers read everything for that.
+    """
     if model is None:
         return [{} if weights_digest is None else {"weights_digest": weights_digest}]
     named = {"model_key": names.key(model)}
