@@ -105,6 +105,7 @@ class Assembly:
             summaries=self.summaries,
             clock=clock,
             machine=self.footprints,
+            measured_at=lambda at_s: self.benchmarks.scores_at(at_s),
         )
         self.archive = HistoryArchive(follower=self.follower, settings=settings, clock=clock, monotonic=self._monotonic)
         self.history = UsageHistory(follower=self.follower, ollama_url=settings.ollama_url, clock=clock)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import elixi, names, shapes
+from . import elixi, names, shapes, timelines
 from .errors import ElixiModelsError, InvalidRequest, ModelNotInstalled
 from .inventory import InstalledModel
 from .messages import message_for
+from .moments import parse_moment
 from .names import ModelName
 from .refusals import never_raises, refusal, refusal_envelope
 from .service import ModelService
@@ -197,6 +198,16 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
     def set_task_assignments(self, assignments: dict[str, str | None]) -> Json:
         """Envelope with task → model after the change."""
         return self._envelope(shapes.assignments(self.service.assign(assignments)), "Assignments stored")
+
+    @never_raises(refusal_envelope)
+    def get_model_history(
+        self, model_name: str, since: object = None, until: object = None, bucket: Any = None
+    ) -> Json:
+        """Envelope with a model over time, as of `GET model-history`; times as there, or datetimes with a zone."""
+        from_s = None if since is None else parse_moment(since, "since")
+        to_s = None if until is None else parse_moment(until, "until")
+        history = self.service.model_history(ModelName.parse(model_name), from_s=from_s, to_s=to_s, bucket=bucket)
+        return self._envelope(timelines.model_history(history), "")
 
     # What the seed names
 

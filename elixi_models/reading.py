@@ -138,7 +138,7 @@ class ModelReader:
         """A model over time, also one that is gone; waits for the store's thread at most `wait_s` (`switch_wait_s`).
 
         Raises:
-            InvalidRequest: `from_s` is later than `to_s`.
+            InvalidRequest: `from_s` is later than `to_s`, or `bucket` is none of the two.
         """
         self.start()
         installed = self.parts.observer.view.find(name.installed)

@@ -8,6 +8,7 @@ from typing import Any
 from . import names
 from .metrics.history import HistoryPoint, ModelHistory
 from .performance import memory_efficiency
+from .quality import benchmark_scores
 from .records import BenchmarkJob, ModelSummary, Percentiles
 from .reports import ModelCard
 from .units import mebibytes, rounded, timestamp
@@ -45,7 +46,12 @@ def efficiency_of(card: ModelCard | None) -> Json:
     if card is None:
         return _efficiency(memory_efficiency(None, None))
     return _efficiency(
-        memory_efficiency(card.memory_bytes, card.summary.tokens_per_second, file_bytes=card.model.size_bytes)
+        memory_efficiency(
+            card.memory_bytes,
+            card.summary.tokens_per_second,
+            file_bytes=card.model.size_bytes,
+            general_score=benchmark_scores(card.quality)["general_purpose"],
+        )
     )
 
 

@@ -19,7 +19,7 @@ from ..settings import Settings
 from ..store.base import Store
 from . import documents
 from .docket import Docket, Office, already_running, bury
-from .evidence import Evidence, Known, staleness
+from .evidence import Evidence, Known, Scores, collect, staleness
 from .suites import OwnPrompt, make_plan
 from .worker import Bench, Benchmark, Chatting
 
@@ -149,6 +149,11 @@ class BenchmarkQueue:
     def known(self) -> Known:
         """What all benchmarks that are remembered say; from memory. The same object as long as none ended."""
         return self._evidence.known(self._remembered(), machine=self._bench.machine())
+
+    def scores_at(self, at_s: float) -> Mapping[str, Scores]:
+        """What counted at a moment, by the identity of the weights (see `evidence.identity`) and by task; from memory."""
+        ended = [job for job in self._remembered() if job.finished_at_s is not None and job.finished_at_s <= at_s]
+        return collect((job for job in ended if job.state in ("ok", "partial")), machine=self._bench.machine()).counting
 
     def _remembered(self) -> list[BenchmarkJob]:
         own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]

@@ -135,7 +135,7 @@ class _Reading:
         self._took_s += took_s
         self._next_s = piece.until_s
         fitting = self._buckets * min(_MOST_GROWTH, _TURN_S / took_s if took_s > 0 else _MOST_GROWTH)
-        self._buckets = max(_FEWEST_BUCKETS, int(fitting))
+        self._buckets = max(_FEWEST_BUCKETS, round(fitting))
         return self._keep(self._gathering, self._took_s) if self._next_s >= self._span.until_s else None
 
     def _after_turn(self, turn: Future[ModelHistory | None]) -> None:

@@ -85,21 +85,30 @@ def span_of(
 ) -> Span:
     """The span of a question: by default the last 24 hours, by the hour up to a week and by the day beyond.
 
-    Never beyond now, and at most the newest 14 days by the hour or 366 by the day.
+    Never before 1970 nor beyond now, and at most the newest 14 days by the hour or 366 by the day.
 
     Raises:
-        InvalidRequest: it ends before it begins.
+        InvalidRequest: it ends before it begins, is not a number, or the bucket is unknown.
     """
-    end_s = now_s if to_s is None else min(to_s, now_s)
-    start_s = end_s - DAY_S if from_s is None else from_s
-    if from_s is not None and to_s is not None and from_s > to_s:
-        raise InvalidRequest("from must not be later than to", field="from", reason="range")
+    _check(from_s, to_s, bucket)
+    end_s = max(0.0, now_s if to_s is None else min(to_s, now_s))
+    start_s = max(0.0, end_s - DAY_S if from_s is None else from_s)
     bucket = bucket or ("hour" if end_s - start_s <= _LONGEST_BY_HOURS_S else "day")
     width_s = _WIDTHS[bucket]
     first = math.floor(start_s / width_s)
     last = math.ceil(end_s / width_s) if start_s < end_s else first
     shown_first = max(first, last - _MOST_POINTS[bucket])
     return Span(model, weights_digest, bucket, shown_first * width_s, last * width_s, shown_first > first)
+
+
+def _check(from_s: float | None, to_s: float | None, bucket: str | None) -> None:
+    if bucket is not None and bucket not in tuple(_WIDTHS):
+        raise InvalidRequest("bucket must be hour or day", field="bucket", reason="choice", allowed=list(_WIDTHS))
+    for field, at_s in (("from", from_s), ("to", to_s)):
+        if at_s is not None and not math.isfinite(at_s):
+            raise InvalidRequest(f"{field} must be a time", field=field, reason="range")
+    if from_s is not None and to_s is not None and from_s > to_s:
+        raise InvalidRequest("from must not be later than to", field="from", reason="range")
 
 
 def scope_of(span: Span) -> tuple[int, int]:

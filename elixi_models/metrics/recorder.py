@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import StoreUnavailable
 from ..records import Measurement
 from ..settings import Settings
-from .hourly import HourlyDocuments, Machine
+from .hourly import HourlyDocuments, Machine, MeasuredAt
 from .rollups import RollupBook, largest
 from .summaries import Summaries
 
@@ -41,6 +41,7 @@ class MetricsRecorder:
     Args:
         owner: names this process in the roll-ups that it alone writes.
         machine: what was seen of Ollama's machine, for the roll-ups and the hourly documents.
+        measured_at: what benchmarks had measured by a moment, for the hourly documents.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class MetricsRecorder:
         owner: str,
         summaries: Summaries,
         machine: Machine,
+        measured_at: MeasuredAt,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._follower = follower
@@ -58,7 +60,7 @@ class MetricsRecorder:
         self._ollama_url = settings.ollama_url
         self._first_owner = owner
         self._machine = machine
-        self._hourly = HourlyDocuments(settings.ollama_url, clock=clock, machine=machine)
+        self._hourly = HourlyDocuments(settings.ollama_url, clock=clock, machine=machine, measured_at=measured_at)
         self._begin(owner)
         follower.every(_FLUSH_S, self.flush, at_close=True)
         follower.every(_LOAD_S, self._load)
@@ -75,14 +77,15 @@ class MetricsRecorder:
         self._book = RollupBook(self._ollama_url, owner)
 
     def record(self, measurement: Measurement) -> None:
-        """Note a call; microseconds, from any thread, never raises."""
+        """Note a call; microseconds, from any thread, never raises. Wakes nobody: the writer comes by itself."""
         if not self._waiting:
             self._follower.start()
         elif len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(measurement)
+        # In this order: what comes back from the store is known as this process's own by then.
         self._summaries.add(measurement)
+        self._waiting.append(measurement)
 
     def flush(self, store: Store) -> None:
         """Write all that waits. On the store's thread; blocks for the store.
@@ -90,6 +93,7 @@ class MetricsRecorder:
         Raises:
             StoreUnavailable: what could not be written waits on.
         """
+        self._summaries.settle()
         self._tell_dropped()
         while self._take_batch():
             store.add_measurements(self._unsent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from .. import names
@@ -20,6 +20,7 @@ _TOTALS_S = 300.0
 _REMEMBERED_IDS = 16_384
 _MOST_READ = 10_000
 _MOST_WINDOWS = 500
+_MOST_UNCOUNTED = 1_000
 
 
 class Summaries:
@@ -32,6 +33,7 @@ class Summaries:
     def __init__(self, ollama_url: str, clock: Callable[[], float] = time.time) -> None:
         self._ollama_url = ollama_url
         self._clock = clock
+        self._added: deque[Measurement] = deque()
         self._windows: dict[Group, Window] = {}
         self._own: Counter[Group] = Counter()
         self._others: Counter[Group] = Counter()
@@ -47,16 +49,25 @@ class Summaries:
         self._lock = threading.Lock()
 
     def add(self, measurement: Measurement) -> None:
-        """Count a call of this process; one that is known by its id is left alone. Microseconds."""
+        """Note a call of this process; one that is known by its id will be left alone. A microsecond.
+
+        Counting takes ten times as long after a pause, so it is left to whoever looks next.
+        """
+        self._added.append(measurement)
+        if len(self._added) >= _MOST_UNCOUNTED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what was added; done off the callers' threads now and then, so that a look has little left to do."""
         with self._lock:
-            if self._count(measurement) and is_request(measurement):
-                self._own[group_of(measurement)] += 1
+            self._settle()
 
     def summary(self, model: InstalledModel) -> ModelSummary:
         """The figures of a model; microseconds while nothing changed."""
         now_s = self._clock()
         group = (names.key(model.name), model.weights_digest)
         with self._lock:
+            self._settle()
             windows = self._windows_of(group, now_s)
             state = (self._totals_version, *[window.version for window in windows])
             cached = self._cache.get(group)
@@ -68,6 +79,7 @@ class Summaries:
         """The newest calls of a model within 24 hours, oldest first: at most 200 of each name of its weights."""
         now_s = self._clock()
         with self._lock:
+            self._settle()
             windows = self._windows_of((names.key(model.name), model.weights_digest), now_s)
             calls = [call for window in windows for call in window.recent]
         return tuple(sorted(calls, key=lambda call: call.created_at_s))
@@ -92,6 +104,7 @@ class Summaries:
         due = self._totals_at_s is None or not 0 <= now_s - self._totals_at_s < _TOTALS_S
         lifetimes = store.rollups(ollama_url=self._ollama_url, since_s=LIFETIME, until_s=LIFETIME + 1) if due else None
         with self._lock:
+            self._settle()
             for measurement in fresh:
                 if self._count(measurement) and is_request(measurement):
                     self._others[group_of(measurement)] += 1
@@ -103,8 +116,15 @@ class Summaries:
     def reset_after_fork(self) -> None:
         """In a forked child: the parent's calls are another process's now, and are read with the others'."""
         self._lock = threading.Lock()
+        self._settle()
         self._own.clear()
         self._totals_at_s = None
+
+    def _settle(self) -> None:
+        for _ in range(len(self._added)):
+            measurement = self._added.popleft()
+            if self._count(measurement) and is_request(measurement):
+                self._own[group_of(measurement)] += 1
 
     def _count(self, measurement: Measurement) -> bool:
         if measurement.id in self._seen or measurement.id in self._seen_before:

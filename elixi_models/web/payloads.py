@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BodyTooLarge, InvalidRequest
+from ..moments import parse_moment
 from ..records import NEEDS
 from .schemas import Schema, check_object
 
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from flask import Request
 
 MAX_DEPTH = 32
-_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?\Z", re.ASCII)
-#: The end of the year 9999: no later time can be written.
-_LAST_S = 253_402_300_799
 
 _NAME: Schema = {"type": "string", "format": "model-name", "maxLength": 256}
 _FLAG: Schema = {"type": "boolean", "default": False}
@@ -208,7 +203,7 @@ def read_query(request: Request, schema: Schema) -> dict[str, Any]:
     fields = check_object(given, schema, whole="query")
     for name, rule in rules.items():
         if rule.get("format") == "date-time" and fields[name] is not None:
-            fields[name] = _seconds(fields[name], name)
+            fields[name] = parse_moment(fields[name], name)
     return fields
 
 
@@ -218,19 +213,3 @@ def _converted(text: str, rule: Schema, field: str) -> Any:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise InvalidRequest(f"{field} must be a whole number", field=field, reason="type")
     return int(text)
-
-
-def _seconds(text: str, field: str) -> float:
-    if _NUMBER.match(text):
-        if float(text) > _LAST_S:
-            raise InvalidRequest(f"{field} must be seconds since 1970, not milliseconds", field=field, reason="range")
-        return float(text)
-    try:
-        # 3.10 does not read the Z.
-        moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if text.endswith("Z") else text)
-        seconds = moment.timestamp()
-    except (ValueError, OverflowError) as exc:
-        raise InvalidRequest(f"{field} must be a time like 2026-01-31T12:00:00Z", field=field, reason="syntax") from exc
-    if not math.isfinite(seconds) or moment.tzinfo is None:
-        raise InvalidRequest(f"{field} must have a time zone, for example Z", field=field, reason="syntax")
-    return seconds

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from elixi_models.errors import StoreUnavailable
 from elixi_models.metrics import archive as archive_module
 from elixi_models.metrics.archive import HistoryArchive
 from elixi_models.metrics.history import ModelHistory, Span
@@ -39,10 +40,27 @@ class SlowFollower:
         self.held.append((action, future))
         return future
 
+    def let_go_one(self):
+        """The oldest, as the thread would."""
+        action, future = self.held.pop(0)
+        future.set_result(action(self.store))
+
     def let_go(self):
         for action, future in self.held:
             future.set_result(action(self.store))
         self.held = []
+
+
+def watch(store):
+    """A list in which stands from now on for how many days each time roll-ups are asked for."""
+    read, asked = store.rollups, []
+
+    def rollups(**given):
+        asked.append((given["until_s"] - given["since_s"]) / 86_400)
+        return read(**given)
+
+    store.rollups = rollups
+    return asked
 
 
 @pytest.fixture
@@ -156,6 +174,66 @@ def test_what_took_long_to_read_is_fresh_for_ten_times_as_long(make, store, mono
     assert not archive.recall(SPAN, wait_s=0.0).pending
     monotonic.now = 33.1
     assert archive.recall(SPAN, wait_s=0.0).pending
+
+
+YEAR = Span("a:1b", "w1", "day", int(NOON_S // 86_400) * 86_400 - 366 * 86_400, int(NOON_S // 86_400) * 86_400)
+
+
+def test_a_year_is_read_in_pieces_between_which_others_have_their_turn(make, store, monotonic):
+    """What was submitted meanwhile runs before the next piece; pieces that read fast become longer, at most fourfold."""
+    for back in range(1, 367):
+        store.put_rollup(f"d{back}", {**ROLLUP, "hour_s": -(YEAR.until_s - back * 86_400)})
+    archive = make(slow := SlowFollower(store))
+    assert archive.recall(YEAR, wait_s=0.0).pending
+    order = watch(store)
+    while slow.held:
+        slow.submit(lambda store: order.append("another"))
+        slow.let_go_one()
+        slow.let_go_one()
+    assert order == [25, "another", 100, "another", 241, "another"]
+    assert sum(requests(archive.recall(YEAR, wait_s=0.0))) == 3 * 366
+
+
+def test_a_piece_holds_the_thread_no_longer_than_a_moment(make, store, monotonic):
+    """A store that takes a millisecond for a day is asked for a twentieth of a second's worth, never for less than 25 days."""
+    read = store.rollups
+
+    def read_slowly(**asked):
+        monotonic.now += 0.001 * (asked["until_s"] - asked["since_s"]) / 86_400
+        return read(**asked)
+
+    store.rollups = read_slowly
+    asked = watch(store)
+    archive = make(slow := SlowFollower(store))
+    archive.recall(YEAR, wait_s=0.0)
+    while slow.held:
+        slow.let_go_one()
+    assert asked == [25, 50, 50, 50, 50, 50, 50, 41]
+
+
+def test_a_store_that_goes_away_in_the_middle_ends_the_reading(make, store):
+    """Who waits has the last copy; the next question begins anew."""
+    archive = make(slow := SlowFollower(store))
+    archive.recall(YEAR, wait_s=0.0)
+    slow.let_go_one()
+    (held,) = slow.held
+    held[1].set_exception(StoreUnavailable("away"))
+    slow.held = []
+    assert archive.recall(YEAR, wait_s=0.0) == ModelHistory(YEAR, pending=True)
+    assert len(slow.held) == 1
+
+
+def test_only_the_model_asked_for_is_read(archive, store):
+    """By its name in any spelling, or by its weights."""
+    store.put_rollup("own", ROLLUP)
+    store.put_rollup("old", {**ROLLUP, "model": "A:1b", "weights_digest": "w0"})
+    store.put_rollup("alias", {**ROLLUP, "model": "mine:latest"})
+    store.put_rollup("other", {**ROLLUP, "model": "b:1b", "weights_digest": "w2"})
+    history = archive.recall(SPAN, wait_s=1.0)
+    gone = archive.recall(Span("A:1B", None, "hour", SPAN.from_s, SPAN.until_s), wait_s=1.0)
+
+    assert (requests(history), history.points[0].weights_digests) == ([9], ("w0", "w1"))
+    assert requests(gone) == [6]
 
 
 def test_the_copies_are_bounded(archive, monkeypatch, follower):

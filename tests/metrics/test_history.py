@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
 from elixi_models.errors import InvalidRequest
-from elixi_models.metrics.history import ModelHistory, Span, benchmarks_within, history_of, scope_of, span_of
+from elixi_models.metrics.history import Gathering, ModelHistory, Span, benchmarks_within, piece_of, scope_of, span_of
 from elixi_models.metrics.rollups import LIFETIME, RollupBook
 from elixi_models.records import BenchmarkJob, Percentiles
 
@@ -34,6 +35,13 @@ def within(span, rollups):
     """What a store would give for that span."""
     since_s, until_s = scope_of(span)
     return [rollup for rollup in rollups if since_s <= rollup["hour_s"] < until_s]
+
+
+def history_of(span, rollups, *, now_s):
+    """The history of roll-ups that came in all at once."""
+    gathering = Gathering(span)
+    gathering.add(rollups)
+    return gathering.history(now_s=now_s)
 
 
 class TestSpan:
@@ -90,6 +98,37 @@ class TestSpan:
 
         assert refused.value.details == {"field": "from", "reason": "range"}
 
+    def test_times_before_1970_are_none(self):
+        """A range that lies there is empty, one that begins there begins in 1970: every time in it can be written."""
+        empty = asked(from_s=-62_135_650_000.0, to_s=-62_135_600_000.0)
+        assert (empty.from_s, empty.until_s) == (0, 0)
+        assert asked(from_s=-7_200.0, to_s=7_200.0).from_s == 0
+        assert asked(now_s=-9.0).until_s == 0
+
+    def test_thirty_years_are_not_looked_through(self):
+        """A hundred thousand hours asked for are 336 hours, ten thousand days are 366."""
+        decades = {"from_s": NOON_S - 30 * 366 * DAY_S, "to_s": NOON_S}
+        for bucket, most in (("hour", 14 * DAY_S), ("day", 366 * DAY_S)):
+            span = asked(**decades, bucket=bucket)
+            assert (span.until_s - span.from_s, span.shortened) == (most, True)
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("field", ["from", "to"])
+    def test_what_is_no_time_is_refused(self, field, bad):
+        """Naming the field."""
+        with pytest.raises(InvalidRequest) as refused:
+            asked(**{f"{field}_s": bad})
+
+        assert refused.value.details == {"field": field, "reason": "range"}
+
+    @pytest.mark.parametrize("bucket", ["week", "", "HOUR", 1, ["hour"]])
+    def test_an_unknown_bucket_is_refused(self, bucket):
+        """Naming those that there are."""
+        with pytest.raises(InvalidRequest) as refused:
+            asked(bucket=bucket)
+
+        assert refused.value.details == {"field": "bucket", "reason": "choice", "allowed": ["hour", "day"]}
+
     def test_a_clock_near_1970_never_reads_whole_lives(self):
         """Those stand where the first hour would."""
         for bucket in ("hour", "day"):
@@ -137,26 +176,43 @@ def test_days_are_read_from_the_sums_of_days(call):
     assert [(point.start_s, point.requests) for point in history.points] == [(MIDNIGHT_S - DAY_S, 1), (MIDNIGHT_S, 3)]
 
 
-def test_a_name_has_its_own_calls_and_those_of_its_weights(call):
-    """An alias counts, an update's earlier weights count, another model does not; the point says which weights."""
+def test_the_weights_that_answered_are_told(call):
+    """Of a point those of its calls, where they are known; of the total all."""
     rollups = rolled(
-        call(model="A:1B", weights_digest="w0"),
+        call(weights_digest="w1", created_at_s=NOON_S - 3_600),
+        call(weights_digest=None),
         call(model="mine:latest", weights_digest="w1"),
-        call(model="a:1b", weights_digest=None),
-        call(model="b:1b", weights_digest="w2"),
-        call(model="c:1b", weights_digest=None),
+        call(weights_digest="w0"),
     )
-    (point,) = history_of(asked(), within(asked(), rollups), now_s=NOON_S).points
+    history = history_of(asked(), within(asked(), rollups), now_s=NOON_S)
 
-    assert (point.requests, point.weights_digests) == (3, ("w0", "w1"))
+    assert [point.weights_digests for point in history.points] == [("w1",), ("w0", "w1")]
+    assert history.total is not None
+    assert (history.total.requests, history.total.weights_digests) == (4, ("w0", "w1"))
 
 
-def test_a_model_that_is_gone_has_its_name_only(call):
-    """Without known weights nothing unknown counts as the same."""
-    span = span_of("a:1b", None, from_s=None, to_s=None, bucket=None, now_s=NOON_S + 90)
-    rollups = rolled(call(), call(model="c:1b", weights_digest=None))
+@pytest.mark.parametrize("bucket", ["hour", "day"])
+@pytest.mark.parametrize("buckets", [1, 3, 1_000])
+def test_pieces_make_up_the_whole(call, bucket, buckets):
+    """Read in pieces of any length a history is the same as read at once, and no piece is read twice."""
+    draw = random.Random(6)
+    calls = [
+        call(created_at_s=NOON_S - draw.uniform(0, 9 * DAY_S), duration_s=draw.uniform(0.1, 9), tokens=9, eval_s=1.0)
+        for _ in range(100)
+    ]
+    span = asked(from_s=NOON_S - 9 * DAY_S, bucket=bucket)
+    rollups = rolled(*calls)
+    gathering, next_s, read = Gathering(span), span.from_s, 0
+    while next_s < span.until_s:
+        piece = piece_of(span, next_s, buckets)
+        gathering.add(found := within(piece, rollups))
+        next_s, read = piece.until_s, read + len(found)
+    whole = history_of(span, within(span, rollups), now_s=NOON_S)
+    pieced = gathering.history(now_s=NOON_S)
 
-    assert [point.requests for point in history_of(span, within(span, rollups), now_s=NOON_S).points] == [1]
+    assert read == len(within(span, rollups))
+    assert pieced.points == whole.points
+    assert pieced.total == whole.total
 
 
 def test_nothing_has_no_points_and_no_total():

@@ -7,13 +7,25 @@ import pytest
 from elixi_models.errors import StoreUnavailable
 from elixi_models.metrics.hourly import HourlyDocuments
 from elixi_models.metrics.rollups import RollupBook
+from elixi_models.quality import TaskScore
 
 from .conftest import NOON_S, URL, AwayStore, Machine
 
 
+SCORES = {
+    "general": TaskScore(60.0, (50.0, 70.0), 20, "quick+table", 0.3),
+    "coding": TaskScore(45.0, (30.0, 60.0), 0, "table", 1.0),
+}
+
+
+def measured_at(at_s):
+    """A benchmark of w1 that ended half an hour after noon."""
+    return {"w1": SCORES} if at_s >= NOON_S + 1_800 else {}
+
+
 @pytest.fixture
 def documents(clock):
-    return HourlyDocuments(URL, clock=clock, machine=Machine())
+    return HourlyDocuments(URL, clock=clock, machine=Machine(), measured_at=measured_at)
 
 
 def put(store, owner, *calls):
@@ -56,7 +68,7 @@ def test_an_hour_is_documented_once_whoever_does_it(documents, store, call, cloc
     clock.now_s = NOON_S + 3_661
     documents.write(store)
     documents.write(store)
-    HourlyDocuments(URL, clock=clock, machine=Machine()).write(store)
+    HourlyDocuments(URL, clock=clock, machine=Machine(), measured_at=measured_at).write(store)
 
     assert len(store.performance(ollama_url=URL)) == 1
 
@@ -119,3 +131,35 @@ def test_an_hour_is_tried_again_after_an_outage(documents, store, call, clock):
     documents.write(store)
 
     assert len(store.performance(ollama_url=URL)) == 1
+
+
+def test_the_scores_of_that_time_are_in_the_document(documents, store, call, clock):
+    """What was measured by the end of the hour; an estimate, an earlier hour and other weights have none."""
+    put(store, "one", call(), call(created_at_s=NOON_S - 60), call(model="b:1b", weights_digest="w2"))
+    put(store, "two", call(model="c:1b", weights_digest=None))
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+
+    by_hour = {(each["model"], each["hour_s"]): each for each in store.performance(ollama_url=URL)}
+    measured = by_hour.pop(("a:1b", NOON_S))
+    assert measured["benchmarks"] == {"general_purpose": 60.0, "coding": None, "creativity": None, "analysis": None}
+    assert measured["task_suitability"] == {"general": 6.0, "coding": None, "analysis": None, "creative": None}
+    assert measured["memory_efficiency"]["quality_per_gib"] == pytest.approx(60 / 1.953125)
+    assert len(by_hour) == 3
+    for each in by_hour.values():
+        assert set(each["benchmarks"].values()) == set(each["task_suitability"].values()) == {None}
+        assert each["memory_efficiency"]["quality_per_gib"] is None
+
+
+@pytest.mark.parametrize("ahead_s", [7_200, 400 * 86_400])
+def test_a_clock_that_was_ahead_keeps_no_hour_from_being_documented(documents, store, call, clock, ahead_s):
+    """By hours or by more than a year."""
+    clock.now_s = NOON_S + ahead_s
+    documents.write(store)
+    clock.now_s = NOON_S
+    documents.write(store)
+    put(store, "one", call())
+    clock.now_s = NOON_S + 3_661
+    documents.write(store)
+
+    assert [document["hour_s"] for document in store.performance(ollama_url=URL)] == [NOON_S]

@@ -33,7 +33,13 @@ def summaries(clock):
 @pytest.fixture
 def recorder(follower, settings, summaries, clock):
     made = MetricsRecorder(
-        follower=follower, settings=settings, owner="me", summaries=summaries, machine=Machine(), clock=clock
+        follower=follower,
+        settings=settings,
+        owner="me",
+        summaries=summaries,
+        machine=Machine(),
+        measured_at=lambda at_s: {},
+        clock=clock,
     )
     yield made
     recorder_module._living.discard(made)
@@ -240,7 +246,9 @@ store = SqliteStore(Path(sys.argv[1]))
 follower = StoreFollower(store, settings)
 summaries = Summaries(settings.ollama_url)
 machine = Footprints(cache=None, summarise=summaries.summary)
-recorder = MetricsRecorder(follower=follower, settings=settings, owner="child", summaries=summaries, machine=machine)
+recorder = MetricsRecorder(
+    follower=follower, settings=settings, owner="child", summaries=summaries, machine=machine, measured_at=lambda at_s: {}
+)
 
 def record():
     recorder.record(Measurement(os.urandom(8).hex(), time.time(), settings.ollama_url, "a:1b", "chat", "ok", 1.0))
