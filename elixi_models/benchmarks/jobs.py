@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -151,7 +151,7 @@ class BenchmarkQueue:
         return self._evidence.known(self._remembered(), machine=self._bench.machine())
 
     def scores_at(self, at_s: float) -> Mapping[str, Scores]:
-        """What counted at a moment, by the identity of the weights (see `evidence.identity`) and by task; from memory."""
+        """What counted at a moment, by the identity of the weights (see `evidence.identity`); from memory."""
         ended = [job for job in self._remembered() if job.finished_at_s is not None and job.finished_at_s <= at_s]
         return collect((job for job in ended if job.state in ("ok", "partial")), machine=self._bench.machine()).counting
 

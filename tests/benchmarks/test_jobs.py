@@ -311,6 +311,8 @@ def test_scores_are_remembered_by_weights_and_followed_by_all_processes(process,
     weights = process.model("able:1b").weights_digest
     assert done.stale == ()
     assert process.queue.known().counting[weights]["coding"].score == done.report["scores"]["coding"]["score"]
+    assert process.queue.scores_at(done.finished_at_s) == process.queue.known().counting
+    assert process.queue.scores_at(done.finished_at_s - 1) == {}
 
     other, elsewhere = processes(), processes(machine=lambda: "another machine")
     for reader in (other, elsewhere):

@@ -180,7 +180,7 @@ YEAR = Span("a:1b", "w1", "day", int(NOON_S // 86_400) * 86_400 - 366 * 86_400, 
 
 
 def test_a_year_is_read_in_pieces_between_which_others_have_their_turn(make, store, monotonic):
-    """What was submitted meanwhile runs before the next piece; pieces that read fast become longer, at most fourfold."""
+    """What was submitted meanwhile runs before the next piece; what reads fast becomes longer, at most fourfold."""
     for back in range(1, 367):
         store.put_rollup(f"d{back}", {**ROLLUP, "hour_s": -(YEAR.until_s - back * 86_400)})
     archive = make(slow := SlowFollower(store))
@@ -195,7 +195,7 @@ def test_a_year_is_read_in_pieces_between_which_others_have_their_turn(make, sto
 
 
 def test_a_piece_holds_the_thread_no_longer_than_a_moment(make, store, monotonic):
-    """A store that takes a millisecond for a day is asked for a twentieth of a second's worth, never for less than 25 days."""
+    """Of a store that takes a millisecond for a day 50 days are read at once."""
     read = store.rollups
 
     def read_slowly(**asked):

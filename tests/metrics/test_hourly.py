@@ -11,7 +11,6 @@ from elixi_models.quality import TaskScore
 
 from .conftest import NOON_S, URL, AwayStore, Machine
 
-
 SCORES = {
     "general": TaskScore(60.0, (50.0, 70.0), 20, "quick+table", 0.3),
     "coding": TaskScore(45.0, (30.0, 60.0), 0, "table", 1.0),

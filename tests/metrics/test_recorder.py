@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -59,6 +60,54 @@ def test_a_call_is_in_memory_at_once_and_in_the_store_after_the_flush(recorder, 
 
     follower.run(FLUSH_S)
     assert stored(store) == [one.id]
+
+
+def test_recording_counts_nothing_on_the_callers_thread(recorder, follower, summaries, call):
+    """The flush does, so that not even the next look has to."""
+    recorder.record(call())
+    assert len(summaries._added) == 1
+
+    follower.run(FLUSH_S)
+    assert len(summaries._added) == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0, 1e18])
+def test_durations_that_cannot_be_do_no_harm(recorder, follower, store, call, bad):
+    """The call is one of the hour's, its sums are those of the others, and all can be stored."""
+    recorder.record(call(duration_s=1.0, tokens=65, eval_s=2.0))
+    recorder.record(call(duration_s=bad, ttft_s=bad, load_s=bad, eval_s=bad, tokens=65))
+    follower.run(FLUSH_S)
+
+    (hour,) = store.rollups(ollama_url=URL, since_s=NOON_S)
+    assert (hour["requests"], hour["latency_s"], hour["latencies"]) == (2, 1.0, 1)
+    assert (hour["gaps"], hour["eval_s"], hour["ttfts"]) == (64, 2.0, 0)
+    assert len(stored(store)) == 2
+
+
+@pytest.mark.parametrize("jump_s", [-400 * 86_400, -7_200, 7_200, 400 * 86_400, -NOON_S])
+def test_a_clock_that_jumps_and_comes_back_loses_no_call(recorder, follower, store, call, clock, jump_s):
+    """By hours or years, there and back, with a flush at each: every call is stored and in exactly one hour and day."""
+    for now_s in (NOON_S, NOON_S + jump_s, NOON_S + 1, NOON_S + jump_s + 1, NOON_S + 2):
+        clock.now_s = now_s
+        recorder.record(call())
+        follower.run(FLUSH_S)
+
+    sums = store.rollups(ollama_url=URL, since_s=-1e12)
+    assert sum(each["requests"] for each in sums if each["hour_s"] > 0) == 5
+    assert sum(each["requests"] for each in sums if each["hour_s"] < 0) == 5
+    assert [each["requests"] for each in sums if each["hour_s"] == 0] == [5]
+    assert len(store.measurements(ollama_url=URL, since_s=-1.0)) == 5
+
+
+@pytest.mark.parametrize("model", ["", " ", "a|b@c#1", "hf.co/Ünïcode/東:Q4_K_M", "x" * 5_000, "$where.a", "a\n'b\""])
+def test_a_model_of_any_name_has_its_own_sums(recorder, follower, store, call, model):
+    """Whatever a server calls it."""
+    recorder.record(call(model=model, weights_digest=None))
+    recorder.record(call())
+    follower.run(FLUSH_S)
+
+    (hour,) = store.rollups(ollama_url=URL, since_s=NOON_S, model=model)
+    assert (hour["model"], hour["requests"]) == (model, 1)
 
 
 def test_rollups_know_the_footprint_of_their_model(recorder, follower, store, call):
@@ -247,7 +296,12 @@ follower = StoreFollower(store, settings)
 summaries = Summaries(settings.ollama_url)
 machine = Footprints(cache=None, summarise=summaries.summary)
 recorder = MetricsRecorder(
-    follower=follower, settings=settings, owner="child", summaries=summaries, machine=machine, measured_at=lambda at_s: {}
+    follower=follower,
+    settings=settings,
+    owner="child",
+    summaries=summaries,
+    machine=machine,
+    measured_at=lambda at_s: {},
 )
 
 def record():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elixi_models.metrics import rollups
 from elixi_models.metrics.rollups import LIFETIME, RollupBook, add_measurement, empty_rollup, merge, percentiles
@@ -76,6 +79,35 @@ def test_percentiles_of_merged_buckets_are_within_one_percent(call):
 
     for figure, rank in ((found.p50, 1_000), (found.p95, 1_900), (found.p99, 1_980)):
         assert figure == pytest.approx(sorted(times)[rank - 1] * 1000, rel=0.0101)
+
+
+@given(
+    times_ms=st.lists(st.floats(0.001, 6e8), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+)
+def test_any_merge_has_the_percentiles_of_the_whole_within_one_percent(times_ms, cuts):
+    """However the times lie and are split: buckets merge to those of all, and each percentile is within 1 % of a time
+    of that rank."""
+    ends = [0, *sorted(min(cut, len(times_ms)) for cut in cuts), len(times_ms)]
+    parts = [counted(times_ms[start:end]) for start, end in itertools.pairwise(ends)]
+    whole = merge(parts)["buckets"]["latency_ms"]
+    assert whole == counted(times_ms)["buckets"]["latency_ms"]
+
+    found, ordered = percentiles(whole), sorted(times_ms)
+    for figure, part in ((found.p50, 0.5), (found.p95, 0.95), (found.p99, 0.99)):
+        # The smallest rank of which at least that part of all lie at or below.
+        rank = next(rank for rank in range(1, len(ordered) + 1) if rank >= part * len(ordered))
+        assert figure == pytest.approx(ordered[rank - 1], rel=0.01)
+
+
+def counted(times_ms):
+    """A roll-up of just these times."""
+    rollup = empty_rollup()
+    for time_ms in times_ms:
+        buckets = rollup["buckets"]["latency_ms"]
+        index = str(rollups.bucket_of(time_ms))
+        buckets[index] = buckets.get(index, 0) + 1
+    return rollup
 
 
 def test_there_is_no_percentile_of_nothing():

@@ -177,6 +177,53 @@ def test_calls_with_unknown_weights_count_for_their_name(summaries, call):
     assert summaries.summary(InstalledModel("b:1b", "d9")).requests == 0
 
 
+@pytest.mark.parametrize("look", ["summary", "recent", "load", "settle"])
+def test_what_was_added_is_counted_at_the_next_look(summaries, call, store, look):
+    """Not on the thread of the call; whoever looks first counts it, once."""
+    summaries.add(call())
+    assert len(summaries._added) == 1
+    given = {"load": [store], "settle": []}.get(look, [A])
+    getattr(summaries, look)(*given)
+    assert len(summaries._added) == 0
+
+    assert (summaries.summary(A).requests, summaries.summary(A).total_requests) == (1, 1)
+
+
+def test_calls_that_nobody_looks_at_do_not_fill_memory(summaries, call, monkeypatch):
+    """The caller whose call is one too many counts them all."""
+    monkeypatch.setattr(summaries_module, "_MOST_UNCOUNTED", 3)
+    for _ in range(7):
+        summaries.add(call())
+    assert len(summaries._added) == 1
+
+    assert summaries.summary(A).requests == 7
+
+
+def test_a_child_counts_what_was_added_before_the_fork(summaries, call):
+    """In its 24 hours; as a request ever it is the parent's, whose sums tell of it."""
+    summaries.add(call())
+    summaries.reset_after_fork()
+
+    assert (summaries.summary(A).requests, summaries.summary(A).total_requests) == (1, 0)
+
+
+@pytest.mark.parametrize("ahead_s", [3_600, 400 * DAY_S])
+def test_a_clock_that_was_ahead_for_a_while_leaves_new_calls_right(summaries, call, clock, ahead_s):
+    """By hours or by more than a year: what comes after its return is counted, and leaves after a day."""
+    summaries.add(call())
+    clock.now_s += ahead_s
+    summaries.add(call(created_at_s=clock.now_s))
+    assert summaries.summary(A).total_requests == 2
+    clock.now_s = NOON_S + 60
+    summaries.add(call(created_at_s=clock.now_s, duration_s=2.0))
+    summary = summaries.summary(A)
+    assert summary.requests >= 1
+    assert summary.total_requests == 3
+    clock.now_s += DAY_S + 60
+
+    assert summaries.summary(A).latency_percentiles.p50 in (None, pytest.approx(2_000, rel=0.01))
+
+
 def test_a_clock_that_jumps_back_loses_nothing(summaries, call, clock):
     """After an hour back, earlier calls are still there and new ones are counted."""
     summaries.add(call())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -111,6 +112,17 @@ def test_choices_and_assignments_are_envelopes(manager: ModelManager) -> None:
     assert manager.select_best_model("coding") == "qwen2.5:0.5b"
 
 
+def test_a_history_is_an_envelope(manager: ModelManager, eventually: Eventually) -> None:
+    """Of any model in any spelling, over any time that a number, a text or a datetime names."""
+    manager.chat("Hello", model="llama3.2:1b")
+    day = eventually(lambda: (told := manager.get_model_history("LLAMA3.2:1B"))["data"]["points"] and told)
+    assert (day["success"], day["data"]["total"]["requests"], day["data"]["bucket"]) == (True, 1, "hour")
+    since, until = datetime(2020, 1, 1, tzinfo=timezone.utc), "2020-01-03T00:00:00+02:00"
+    then = manager.get_model_history("llama3.2:1b", since=since, until=until, bucket="day")["data"]
+    assert (then["from"], then["to"], then["points"]) == ("2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z", [])
+    assert manager.get_model_history("never-seen", since=1_577_836_800)["data"]["total"] is None
+
+
 def test_a_chat_is_one_line(manager: ModelManager) -> None:
     """Reply, model and why; the figures come with it."""
     answer = manager.chat("Hello", model="llama3.2:1b")
@@ -151,6 +163,10 @@ def test_the_name_of_the_active_model_can_be_assigned(manager: ModelManager) -> 
         (lambda m: m.unload_model("phi"), "OLLAMA_UNAVAILABLE", None),
         (lambda m: m.benchmark_model("phi"), "OLLAMA_UNAVAILABLE", None),
         (lambda m: m.get_benchmark_status("phi"), "NOT_FOUND", None),
+        (lambda m: m.get_model_history(None), "INVALID_REQUEST", "model_name is required"),
+        (lambda m: m.get_model_history("phi", bucket=7), "INVALID_REQUEST", "bucket must be hour or day"),
+        (lambda m: m.get_model_history("phi", since=True), "INVALID_REQUEST", "since must be a time"),
+        (lambda m: m.get_model_history("phi", since=9.0, until=8.0), "INVALID_REQUEST", None),
         (lambda m: m.recommend_model("coding"), "NO_USABLE_MODEL", None),
         (lambda m: m.set_task_assignments({"cooking": "phi"}), "INVALID_REQUEST", "unknown task: cooking"),
         (lambda m: m.chat(""), "INVALID_REQUEST", "prompt is required"),

@@ -137,12 +137,50 @@ def test_rollups_are_cut_by_hour_and_server_in_order(store: Store) -> None:
     assert hours == [3600, 7200]
 
 
+def summed(id: str, hour_s: int, model: str, weights: str | None, **more: Any) -> tuple[str, dict[str, Any]]:
+    return id, {"ollama_url": URL, "model": model, "weights_digest": weights, "hour_s": hour_s, "id": id, **more}
+
+
+def test_rollups_may_be_asked_of_one_name_or_of_some_weights(store: Store) -> None:
+    """In any spelling of the name; with both, each that fits either, once; still cut by hour and server, in order."""
+    for rollup_id, rollup in (
+        summed("named", 7200, "Phi:Latest", "w0"),
+        summed("both", 3600, "phi:latest", "w1"),
+        summed("alias", 3600, "mine:1b", "w1"),
+        summed("unknown", 3600, "phi:latest", None),
+        summed("day", -86_400, "phi:latest", "w1"),
+        summed("late", 10_800, "phi:latest", "w1"),
+        summed("other", 3600, "phi:3b", "w2"),
+        summed("away", 3600, "phi:latest", "w1", ollama_url=OTHER_URL),
+    ):
+        store.put_rollup(rollup_id, rollup)
+
+    def found(**subject: str) -> list[str]:
+        asked = store.rollups(ollama_url=URL, since_s=3600, until_s=10_800, **subject)
+        return [rollup["id"] for rollup in asked]
+
+    assert found(model="phi") == ["both", "unknown", "named"]
+    assert found(weights_digest="w1") == ["alias", "both"]
+    assert found(model="PHI:latest", weights_digest="w1") == ["alias", "both", "unknown", "named"]
+    assert found(model="nobody", weights_digest="w9") == []
+
+
+def test_a_rollup_moves_with_its_model(store: Store) -> None:
+    """What replaces it under its id decides whose it is; nothing is added to what is read."""
+    store.put_rollup(*summed("r", 3600, "phi:latest", "w1"))
+    moved = summed("r", 3600, "qwen:1b", "w2")[1]
+    store.put_rollup("r", moved)
+    assert store.rollups(ollama_url=URL, model="phi:latest", weights_digest="w1") == []
+    assert store.rollups(ollama_url=URL, model="qwen:1b") == [moved]
+
+
 def test_rollups_are_not_measurements(store: Store) -> None:
     """The two share a place in MongoDB and are told apart."""
     store.put_rollup("r", {"ollama_url": URL, "model": "m", "hour_s": int(NOW_S)})
-    store.add_measurements([measured("a", NOW_S)])
+    store.add_measurements([measured("a", NOW_S, weights_digest="e" * 64)])
     assert [m.id for m in store.measurements(ollama_url=URL, since_s=0)] == ["a"]
     assert len(store.rollups(ollama_url=URL)) == 1
+    assert store.rollups(ollama_url=URL, model="mistral:7b", weights_digest="e" * 64) == []
 
 
 def test_a_rollup_may_nest_buckets_under_any_key(store: Store) -> None:
@@ -451,6 +489,30 @@ def test_the_sweep_keeps_200_jobs_of_a_kind_and_what_still_runs(store: Store) ->
     assert not store.cancel_requested("j#1")
     assert store.cancel_requested("j#100")
     assert len(store.jobs("benchmark", ollama_url="u")) == 1
+
+
+def test_the_sweep_removes_wishes_of_jobs_that_are_over(store: Store) -> None:
+    """A day after the last wish; what is wished of a running job stays, and so do choices of other names."""
+    ended, gone, running = "download:u:m#1", "download:u:m#2", "download:u:m#3"
+    store.create_job(ended, job(1, live=False))
+    store.create_job(running, job(3, live=True))
+    old, new = NOW_S - DAY_S - 1, NOW_S - DAY_S + 1
+    for key, at_s in (
+        (f"auto_switch@{ended}", old),
+        (f"auto_switch@{gone}", old),
+        (f"auto_switch@{running}", old),
+        (f"other@{ended}", new),
+        ("active_model@http://u:11434", old),
+    ):
+        store.put_preference(key, version=1, value={"user": None}, now_s=at_s)
+    store.put_preference(f"other@{gone}", version=1, value={}, now_s=old)
+    store.put_preference(f"other@{gone}", version=2, value={}, now_s=new)
+    store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
+
+    assert store.preference(f"auto_switch@{ended}") is None
+    assert store.preference(f"auto_switch@{gone}") is None
+    for kept in (f"auto_switch@{running}", f"other@{ended}", f"other@{gone}", "active_model@http://u:11434"):
+        assert store.preference(kept) is not None
 
 
 def test_the_sweep_keeps_the_newest_usage_lines(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,18 @@ def test_looks_keep_their_pace(follower: Idle, store: FragileStore, time: FakeTi
     assert store.calls == ["preference"]
 
 
+def test_a_preference_that_is_only_written_is_not_followed(follower: Idle, store: FragileStore, time: FakeTime) -> None:
+    """A process that passes on a wish for every download does not ask for all of them ever after."""
+    written = follower.set_preference("wish", {"user": None})
+    follower.turn()
+    assert written.result(0).version == 1
+    store.calls.clear()
+    time.advance(0.5)
+    follower.turn()
+    assert store.calls == []
+    assert follower.preference("wish") == written.result(0)
+
+
 def test_a_listener_hears_each_value_once(follower: Idle, other: SqliteStore, time: FakeTime) -> None:
     """The first that is seen, then changes; not the same one again."""
     heard: list[int] = []
@@ -560,6 +572,24 @@ def test_what_is_submitted_during_periodic_work_does_not_wait_for_all_of_it(foll
     follower.every(1.0, lambda store: order.append("second"))
     follower.turn()
     assert order == ["first", "submitted", "second"]
+
+
+def test_work_that_comes_in_pieces_lets_periodic_work_in_between(follower: Idle) -> None:
+    """A piece that hands in the next one does not keep the thread to itself; the next turn comes at once."""
+    order: list[str] = []
+
+    def piece(store: Store) -> None:
+        order.append("piece")
+        if order.count("piece") < 5:
+            follower.submit(piece)
+
+    follower.every(1.0, lambda store: order.append("periodic"))
+    follower.submit(piece)
+    follower.turn()
+    assert order == ["piece", "piece", "periodic", "piece"]
+    assert follower._wake.is_set()
+    follower.turn()
+    assert order.count("piece") == 5
 
 
 # Beginning and end

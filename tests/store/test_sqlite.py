@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sqlite3
 import stat
@@ -17,7 +18,7 @@ import pytest
 
 from elixi_models.errors import StoreUnavailable
 from elixi_models.records import Measurement
-from elixi_models.store import connections, schema
+from elixi_models.store import connections, schema, sqlite
 from elixi_models.store.sqlite import SqliteStore
 
 from .doubles import run_in_thread
@@ -64,6 +65,34 @@ def test_an_older_file_is_brought_up_to_date(store: SqliteStore, monkeypatch: py
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     assert store._rows("SELECT COUNT(*) FROM more", ()) == [(0,)]
     assert store.preference("k") is not None
+
+
+def test_sums_of_an_older_file_are_found_by_their_model(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first version did not say whose they are; bringing the file up to date reads it from each."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        patch.setattr(schema, "VERSION", 1)
+        choose(store)
+        store.close()
+    rollup = {"ollama_url": "u", "model": "Phi:Latest", "weights_digest": "w1", "hour_s": 3600}
+    with sqlite3.connect(path) as plain:
+        plain.execute("INSERT INTO rollups VALUES ('r', 'u', 3600, ?)", (json.dumps(rollup),))
+        plain.execute("INSERT INTO rollups VALUES ('s', 'u', 3600, ?)", (json.dumps({"model": "qwen:1b"}),))
+    plain.close()
+    assert store.rollups(ollama_url="u", model="phi") == [rollup]
+    assert store.rollups(ollama_url="u", weights_digest="w1") == [rollup]
+    assert store.rollups(ollama_url="u", model="qwen:1b") == [{"model": "qwen:1b"}]
+
+
+def test_one_models_sums_are_searched_for_in_their_own_indexes(store: SqliteStore) -> None:
+    """What other models have is not looked at: by name and by weights, each in its own order of time."""
+    asked = ("u", 0, 1, "m", "u", 0, 1, "w")
+    plan = " ".join(str(row) for row in store._rows(f"EXPLAIN QUERY PLAN {sqlite._ROLLUPS_OF}", asked))
+    assert "rollups_by_model (ollama_url=? AND model_key=? AND hour_s>? AND hour_s<?)" in plan
+    assert "rollups_by_weights (ollama_url=? AND weights_digest=? AND hour_s>? AND hour_s<?)" in plan
+    assert "SCAN rollups" not in plan
 
 
 def test_a_failed_migration_leaves_the_file_as_it_was(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
