@@ -60,12 +60,12 @@ def day_scope(at_s: float) -> int:
 
 def percentiles(buckets: Mapping[Any, int]) -> Percentiles:
     """The percentiles of counted times: bucket, as a whole number or its digits, to how many lie in it."""
-    counted = sorted((int(index), count) for index, count in buckets.items())
-    seen = list(accumulate(count for _, count in counted))
+    indexes = sorted(buckets, key=int)
+    seen = list(accumulate(map(buckets.__getitem__, indexes)))
     if not seen or not seen[-1]:
         return Percentiles()
-    p50, p95, p99 = (_GROWTH ** (counted[bisect_left(seen, part * seen[-1])][0] + 0.5) for part in (0.5, 0.95, 0.99))
-    return Percentiles(p50, p95, p99)
+    ranked = (int(indexes[bisect_left(seen, part * seen[-1])]) for part in (0.5, 0.95, 0.99))
+    return Percentiles(*(_GROWTH ** (index + 0.5) for index in ranked))
 
 
 def empty_rollup() -> Rollup:
@@ -131,6 +131,9 @@ def merge_into(whole: Rollup, rollup: Mapping[str, Any]) -> None:
 
 
 def _merge_counts(into: dict[str, int], counts: Mapping[str, int]) -> None:
+    if not into:
+        into.update(counts)
+        return
     for name, count in counts.items():
         into[name] = into.get(name, 0) + count
 

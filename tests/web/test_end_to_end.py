@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from elixi_models import ElixiModels, attach, create_blueprint
 from elixi_models.testing import OllamaEmulator
@@ -293,3 +294,56 @@ def test_a_server_that_is_down_is_told(tmp_path: Path) -> None:
     assert client.get("/ai/health").json["data"]["status"] == "down"
     assert client.get("/ai/dashboard").status_code == 200
     app.extensions["elixi_models"]["elixi_models"].close()
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Iterator[FlaskClient]:
+    """An app over an empty store, without a server."""
+    app = Flask("host")
+    models = ElixiModels(app, settings={"ollama_url": "http://127.0.0.1:9", "data_dir": str(tmp_path)})
+    yield app.test_client()
+    models.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("model_name=never-seen", {"model_name": "never-seen", "bucket": "hour", "shortened": False}),
+        ("model_name=hf.co/Some-One/a.b:Q4_K_M", {"model_name": "hf.co/Some-One/a.b:Q4_K_M"}),
+        ("model_name=M&from=1993-01-01T00:00:00Z&to=2023-01-01T00:00:00Z", {"bucket": "day", "shortened": True}),
+        (
+            "model_name=m&from=2011-01-01T00:00:00Z&to=2023-01-01T00:00:00Z&bucket=hour",
+            {"from": "2022-12-18T00:00:00Z", "to": "2023-01-01T00:00:00Z", "shortened": True},
+        ),
+        ("model_name=m&from=0&to=253402300799", {"bucket": "day", "shortened": True}),
+        ("model_name=m&from=9999-12-31T23:59:59Z&to=9999-12-31T23:59:59Z", {"bucket": "hour", "shortened": False}),
+        (
+            "model_name=m&from=0001-01-01T00:00:00%2B14:00&to=0001-01-02T00:00:00%2B14:00",
+            {"from": "1970-01-01T00:00:00Z", "to": "1970-01-01T00:00:00Z"},
+        ),
+    ],
+)
+def test_a_history_that_has_nothing_is_empty(lonely: FlaskClient, query: str, told: dict[str, Any]) -> None:
+    """Of an unknown model, over decades, by 100,000 hours, in the future or before 1970: always an answer."""
+    answer = lonely.get(f"/ai/model-history?{query}")
+    data = answer.json["data"]
+    assert (answer.status_code, data["points"], data["total"]) == (200, [], None)
+    assert {name: data[name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a%00", "%F0%9F%A6%99", "../../etc", "a" * 300, "a:b:c", "%25", "'; DROP TABLE x"]
+)
+def test_a_history_of_what_is_no_name_is_refused(lonely: FlaskClient, name: str) -> None:
+    """Naming the field."""
+    answer = lonely.get(f"/ai/model-history?model_name={name}")
+    assert (answer.status_code, answer.json["details"]["field"]) == (400, "model_name")
+
+
+@pytest.mark.parametrize(
+    "query", ["from=2&to=1", "bucket=week", "from=nan", "to=1e400", "from=-1", "from=1780000000000"]
+)
+def test_a_history_of_what_is_no_time_is_refused(lonely: FlaskClient, query: str) -> None:
+    """Naming the field."""
+    answer = lonely.get(f"/ai/model-history?model_name=m&{query}")
+    assert (answer.status_code, answer.json["details"]["field"]) == (400, query.partition("=")[0])
