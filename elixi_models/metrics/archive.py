@@ -24,8 +24,8 @@ _MOST_KEPT = 64
 _MOST_READINGS = 4
 #: A reading takes at least so many hours or days before others have their turn, and as many as it reads in so long.
 _FEWEST_BUCKETS = 25
-_TURN_S = 0.05
-_MOST_GROWTH = 4
+_TURN_S = 0.03
+_MOST_GROWTH = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,26 +19,18 @@ from elixi_models.testing import OllamaEmulator
 from .conftest import PATIENCE_S
 
 NAME = ModelName.parse("llama3.2:1b")
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    """What `holds` gives once it is true."""
-    pause, end = threading.Event(), time.monotonic() + PATIENCE_S
-    while not (found := holds()):
-        assert time.monotonic() < end
-        pause.wait(0.02)
-    return found
+Eventually = Callable[..., Any]
 
 
 @pytest.mark.parametrize("bucket", ["hour", "day"])
-def test_calls_become_points(make_service: Callable[..., ModelService], bucket: Any) -> None:
+def test_calls_become_points(make_service: Callable[..., ModelService], bucket: Any, eventually: Eventually) -> None:
     """By the hour and by the day; spelling does not matter; the current figures agree with the history."""
     with OllamaEmulator(["llama3.2:1b"]) as ollama:
         service = make_service(ollama.url)
         assert service.model_history(NAME, bucket=bucket).points == ()
         for _ in range(3):
             service.chat("hello", model="llama3.2:1b")
-        told = until(lambda: service.model_history(ModelName.parse("LLAMA3.2:1B"), bucket=bucket).points)
+        told = eventually(lambda: service.model_history(ModelName.parse("LLAMA3.2:1B"), bucket=bucket).points)
         summary = service.available().cards[0].summary
 
     assert [point.requests for point in told] == [3]
@@ -126,3 +118,42 @@ def test_efficiency_needs_a_footprint_and_a_rate() -> None:
         "footprint_per_file_byte": 1.5,
     }
     assert set(timelines.efficiency_of(replace(card, memory_bytes=None)).values()) == {None}
+
+
+def test_efficiency_counts_what_was_measured_only() -> None:
+    """Points of the general score for each GiB; an estimate is no measurement."""
+    from elixi_models.inventory import InstalledModel
+    from elixi_models.quality import TaskScore
+    from elixi_models.records import ModelSummary
+    from elixi_models.reports import ModelCard
+
+    def quality_per_gib(questions: int) -> float | None:
+        score = TaskScore(60.0, (50.0, 70.0), questions, "quick+table", 0.3)
+        model = InstalledModel("m:1b", "d")
+        card = ModelCard(model, None, ModelSummary(), 2_147_483_648, True, True, {"general": score})
+        found: float | None = timelines.efficiency_of(card)["quality_per_gib"]
+        return found
+
+    assert (quality_per_gib(20), quality_per_gib(0)) == (30.0, None)
+
+
+def test_hourly_documents_tell_what_benchmarks_had_measured(
+    make_service: Callable[..., ModelService], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """By the end of the hour that is documented."""
+    from elixi_models.quality import TaskScore
+
+    service = make_service("http://127.0.0.1:9", ready=False)
+    hour_s = int(time.time() // 3_600 - 2) * 3_600
+    score = TaskScore(45.0, (30.0, 60.0), 9, "quick+table", 0.5)
+    monkeypatch.setattr(
+        service.parts.benchmarks, "scores_at", lambda at_s: {"w1": {"coding": score}} if at_s == hour_s + 3_600 else {}
+    )
+    parts = service.parts
+    rollup = {"ollama_url": parts.settings.ollama_url, "model": "m:1b", "weights_digest": "w1", "requests": 1}
+    parts.store.put_rollup("r", {**rollup, "hour_s": hour_s})
+    service.start()
+    (document,) = eventually(lambda: parts.store.performance(ollama_url=parts.settings.ollama_url))
+
+    assert document["benchmarks"]["coding"] == 45.0
+    assert document["task_suitability"] == {"general": None, "coding": 4.5, "analysis": None, "creative": None}
