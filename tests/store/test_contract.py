@@ -505,8 +505,8 @@ def test_the_sweep_removes_wishes_of_jobs_that_are_over(store: Store) -> None:
         ("active_model@http://u:11434", old),
     ):
         store.put_preference(key, version=1, value={"user": None}, now_s=at_s)
-    store.put_preference(f"other@{gone}", version=1, value={}, now_s=old)
-    store.put_preference(f"other@{gone}", version=2, value={}, now_s=new)
+    store.put_preference(f"other@{gone}", version=1, value={}, now_s=new)
+    store.put_preference(f"other@{gone}", version=2, value={}, now_s=old)
     store.sweep(now_s=NOW_S, measurement_days=30, rollup_days=730)
 
     assert store.preference(f"auto_switch@{ended}") is None
