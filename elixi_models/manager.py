@@ -15,7 +15,7 @@ from .names import ModelName
 from .refusals import never_raises, refusal, refusal_envelope
 from .service import ModelService
 from .settings import Settings
-from .units import timestamp
+from .units import short_size, timestamp
 
 Json = dict[str, Any]
 
@@ -200,9 +200,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
         return self._envelope(shapes.assignments(self.service.assign(assignments)), "Assignments stored")
 
     @never_raises(refusal_envelope)
-    def get_model_history(
-        self, model_name: str, since: object = None, until: object = None, bucket: Any = None
-    ) -> Json:
+    def get_model_history(self, model_name: str, since: Any = None, until: Any = None, bucket: Any = None) -> Json:
         """Envelope with a model over time, as of `GET model-history`; times as there, or datetimes with a zone."""
         from_s = None if since is None else parse_moment(since, "since")
         to_s = None if until is None else parse_moment(until, "until")
@@ -276,14 +274,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
             "max_context": model.context_length,
         }
 
-    @staticmethod
-    def _format_size(size_bytes: float) -> str:
-        amount = float(size_bytes)
-        for unit in ("B", "KB", "MB", "GB"):
-            if amount < 1024:
-                return f"{amount:.1f}{unit}"
-            amount /= 1024
-        return f"{amount:.1f}TB"
+    _format_size = staticmethod(short_size)
 
 
 def create_model_manager(ollama_brain: object = None, cache_manager: object = None, **options: Any) -> ModelManager:

@@ -27,6 +27,16 @@ def size_text(size_bytes: int | None) -> str | None:
     return f"{int(amount)} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
+def short_size(size_bytes: float) -> str:
+    """Steps of 1,024 and no space, one decimal, as the host's earlier manager printed them: `3.8GB`."""
+    amount = float(size_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.1f}{unit}"
+        amount /= 1024
+    return f"{amount:.1f}TB"
+
+
 def mebibytes(size_bytes: int | None) -> int | None:
     """Whole MiB, or None."""
     return None if size_bytes is None else round(size_bytes / _BYTES_PER_MIB)
