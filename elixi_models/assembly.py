@@ -171,6 +171,7 @@ class Assembly:
             wanted=lambda name: name == self.active.current.model,
             prior=prior.estimate,
             machine=self.resources.machine,
+            fits=self.selector.has_room,
         )
         self.assessment = Assessment(self.benchmarks.known)
 

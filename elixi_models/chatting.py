@@ -102,6 +102,7 @@ class Chat:
         options: Mapping[str, Any] | None = None,
         source: Literal["chat", "brain", "benchmark"] = "chat",
         think: bool | None = None,
+        schema: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> tuple[str | None, Measurement, Failure | None]:
         """Ask a model; blocks for the whole reply, its load included, at most `timeout_s`.
@@ -112,6 +113,7 @@ class Chat:
             model: in installed form.
             options: Ollama's; none are sent unless given, so that an answer never costs a reload.
             think: False asks a thinking model not to; only for models that can.
+            schema: the JSON schema that the server holds the answer to.
 
         Returns:
             The answer without its thinking and surrounding white space, or None; the measurement, already
@@ -131,6 +133,7 @@ class Chat:
                         _spoken(source, prompt, context),
                         options=options,
                         think=think,
+                        schema=schema,
                         timeout_s=timeout_s,
                         cancellation=cancellation,
                     ),

@@ -78,6 +78,9 @@ class Settings:
         120.0, "Longest reply of manager.chat; the host's own brain keeps its own timeout", "s", 0.1, 3600.0
     )
     chat_max_tokens: int = _key(2048, "Cap of tokens for manager.chat", "tokens", 1, 1_000_000)
+    benchmark_judge: str = _key(
+        "off", "Who grades answers of full benchmarks: `off`, `auto` (the largest model that may), or a model's name"
+    )
     max_body_bytes: int = _key(262_144, "Largest request body", "bytes", 1024, 67_108_864)
     registries: tuple[str, ...] = _key(
         ("registry.ollama.ai",), "Registries that models may come from", "comma-separated hosts"

@@ -71,12 +71,18 @@ class Evidence:
 
 
 def collect(jobs: Iterable[BenchmarkJob], *, machine: str) -> Known:
-    """For each task the score of the newest benchmark that went through, else of the newest one cut short."""
+    """For each task the score of the newest benchmark that went through, else of the newest one cut short.
+
+    Two judges are never on one scale: that of the newest report that counts is heard, of what others judged the
+    scores without them are taken.
+    """
     counting: dict[str, dict[str, TaskScore]] = {}
     earlier: dict[str, dict[str, TaskScore]] = {}
-    for job in sorted(jobs, key=lambda job: (job.state == "ok", job.finished_at_s or 0.0)):
+    jobs = sorted(jobs, key=lambda job: (job.state == "ok", job.finished_at_s or 0.0))
+    judge = _newest_judge(jobs, machine)
+    for job in jobs:
         report = job.report or {}
-        scores = _read_scores(report)
+        scores = _read_scores(report, judge)
         for key in (names.key(job.model), _subject(report)):
             earlier.setdefault(key, {}).update(scores)
         if not staleness(report, machine=machine, model=None):
@@ -84,12 +90,29 @@ def collect(jobs: Iterable[BenchmarkJob], *, machine: str) -> Known:
     return Known(counting, earlier)
 
 
+def _newest_judge(jobs: Iterable[BenchmarkJob], machine: str) -> tuple[object, ...] | None:
+    reports = (job.report or {} for job in sorted(jobs, key=lambda job: job.finished_at_s or 0.0, reverse=True))
+    counting = (report for report in reports if not staleness(report, machine=machine, model=None))
+    return next((judge for report in counting if (judge := _judge(report)) is not None), None)
+
+
+def _judge(report: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Who had a say in a report's scores, None for nobody: the weights, and the version of what they were asked."""
+    judge = report.get("judge")
+    if not isinstance(judge, Mapping) or not report.get("scores_without_judge"):
+        return None
+    gate = judge.get("gate")
+    version = gate.get("version") if isinstance(gate, Mapping) else None
+    return judge.get("weights_digest") or judge.get("digest"), version
+
+
 def _subject(report: Mapping[str, Any]) -> str:
     return str(report.get("weights_digest") or report.get("digest"))
 
 
-def _read_scores(report: Mapping[str, Any]) -> Scores:
-    stored = report.get("scores") or {}
+def _read_scores(report: Mapping[str, Any], judge: tuple[object, ...] | None) -> Scores:
+    is_heard = _judge(report) in (None, judge)
+    stored = report.get("scores" if is_heard else "scores_without_judge") or {}
     return {task: score for task in SCORED_TASKS if (score := _read_score(stored.get(task))) is not None}
 
 

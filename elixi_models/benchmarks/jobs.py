@@ -49,6 +49,7 @@ class BenchmarkQueue:
         wanted: whether a model is to stay loaded although a benchmark loaded it (the active one).
         prior: what is thought of a model for a task before it is measured.
         machine: names the hardware that Ollama runs on; results belong to it.
+        fits: whether there is memory for a model; unknown counts as yes.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class BenchmarkQueue:
         wanted: Callable[[str], bool] = lambda model: False,
         prior: Callable[[InstalledModel, Task], Estimate] = lambda model, task: Estimate(50.0, 1.0, "nothing"),
         machine: Callable[[], str] = lambda: "unknown",
+        fits: Callable[[InstalledModel], bool] = lambda model: True,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -77,7 +79,7 @@ class BenchmarkQueue:
         self._first_owner = owner
         self._office = Office(store, follower, owner, settings.lease_s, clock, monotonic)
         self._bench = Bench(
-            gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted, prior, machine
+            gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted, prior, machine, fits
         )
         self._lock = threading.Lock()
         self._own: list[Benchmark] = []

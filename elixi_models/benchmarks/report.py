@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from statistics import mean, median
 from typing import Any
@@ -21,6 +21,7 @@ from ..performance import (
 from ..quality import Estimate, TaskScore, benchmark_scores, fast_suitability, plain_score, task_suitability
 from ..records import BenchmarkState
 from .items import SCORED_TASKS, SEED, SUITE_VERSION, ScoredTask
+from .judgement import Mark
 from .runner import Findings, Sample
 from .scoring import LINK_STATE, score_tasks
 from .speed import decode_figure, first_token_figure, prefill_figure, reference_latency_s, server_rate
@@ -70,7 +71,9 @@ def make_report(
     finished_at_s: float | None,
 ) -> dict[str, Any]:
     """The report, also of a benchmark that still runs. Same findings, same bytes."""
+    checked = quality_scores(plan, subject, replace(findings, judgement=None))
     scores = quality_scores(plan, subject, findings)
+    marks = {} if findings.judgement is None else findings.judgement.marks
     speed = speed_figures(findings, was_resident=subject.was_resident)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -88,12 +91,16 @@ def make_report(
         "finished_at": None if finished_at_s is None else _timestamp(finished_at_s),
         "status": state,
         "reason": reason,
-        "items": [_item(sample, number) for number, sample in enumerate(findings.samples, start=1)],
+        "items": [
+            _item(sample, number, marks.get(sample.item.id)) for number, sample in enumerate(findings.samples, 1)
+        ],
         "speed": speed,
         "custom": _custom(findings),
         "memory": dict(subject.memory),
         "errors": _errors(findings),
         "scores": {task: plain_score(score) for task, score in scores.items()},
+        "scores_without_judge": None if scores == checked else {task: plain_score(it) for task, it in checked.items()},
+        "judge": None if findings.judgement is None else findings.judgement.plain,
         "benchmarks": benchmark_scores(scores),
         "task_suitability": {
             **task_suitability(scores),
@@ -104,7 +111,10 @@ def make_report(
 
 
 def quality_scores(plan: Plan, subject: Subject, findings: Findings) -> dict[str, TaskScore]:
-    """The scores of the tasks of which a standard question was answered; own prompts do not mix in."""
+    """The scores of the tasks of which a standard question was answered; own prompts do not mix in.
+
+    With what a judge thinks of the answers, where there is one.
+    """
     credits: dict[ScoredTask, list[float]] = {
         task: [
             sample.verdict.credit
@@ -113,7 +123,13 @@ def quality_scores(plan: Plan, subject: Subject, findings: Findings) -> dict[str
         ]
         for task in SCORED_TASKS
     }
-    return score_tasks(credits, lambda task: subject.priors[task], suite=plan.suite)
+    judgement = findings.judgement
+    return score_tasks(
+        credits,
+        lambda task: subject.priors[task],
+        suite=plan.suite,
+        marks=lambda task: () if judgement is None else judgement.shares(task),
+    )
 
 
 def speed_figures(findings: Findings, *, was_resident: bool) -> dict[str, Any]:
@@ -208,7 +224,7 @@ def _errors(findings: Findings) -> dict[str, int]:
     )
 
 
-def _item(sample: Sample, number: int) -> dict[str, Any]:
+def _item(sample: Sample, number: int, mark: Mark | None) -> dict[str, Any]:
     reply, gaps = sample.measurement, token_gaps(sample.measurement)
     return {
         "number": number,
@@ -217,6 +233,7 @@ def _item(sample: Sample, number: int) -> dict[str, Any]:
         "kind": sample.item.kind,
         "outcome": "truncated_prompt" if sample.truncated else reply.outcome,
         **_verdict(sample),
+        "judge_points": None if mark is None else round(10 * mark.share, 2),
         "prompt_tokens": reply.prompt_tokens,
         "tokens": reply.tokens,
         "first_token_ms": _milliseconds(first_token_s(reply)),

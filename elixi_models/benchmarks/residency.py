@@ -39,7 +39,8 @@ class Residency:
         wait: Callable[[float], bool],
     ) -> None:
         self._model = model
-        self._before = view.loaded
+        self._view_before = view
+        self._guests = [model]
         self._gateway = gateway
         self._observer = observer
         self._clock = clock
@@ -48,25 +49,23 @@ class Residency:
 
     def unload(self) -> None:
         """Take the model out of memory and wait until it is gone, at most ten seconds; a refusal is left to show."""
-        try:
-            self._gateway.unload(self._model.name)
-        except ElixiModelsError as exc:
-            _log.debug("no cold load: %s", exc)
-            return
-        for _ in range(_LOOKS):
-            if self._observer.refresh().residence(self._model) is None or self._wait(_LOOK_S):
-                return
+        self._unload(self._model)
 
-    def restore(self, *, keep: bool, reload: bool = True) -> None:
-        """Unload the model unless it was resident or is to be kept, and load again what it drove out.
+    def note_guest(self, model: InstalledModel) -> None:
+        """Note another model that the benchmark is about to load."""
+        self._guests.append(model)
+
+    def restore(self, *, keep: Callable[[InstalledModel], bool], reload: bool = True) -> None:
+        """Unload the models that were loaded, unless one was resident or is to be kept, and load what they drove out.
 
         Blocks for the loads, never raises for what the server does. What would have left memory by itself
         meanwhile stays out.
         """
         try:
             view = self._observer.refresh()
-            if not self.was_resident and not keep and view.residence(self._model) is not None:
-                self.unload()
+            for guest in self._guests:
+                if view.residence(guest) and not self._view_before.residence(guest) and not keep(guest):
+                    self._unload(guest)
             if reload:
                 for model in self._driven_out(view):
                     self._gateway.load(model.name)
@@ -74,11 +73,21 @@ class Residency:
             _log.debug("not all models are loaded as before: %s", exc)
         self._observer.hurry()
 
+    def _unload(self, model: InstalledModel) -> None:
+        try:
+            self._gateway.unload(model.name)
+        except ElixiModelsError as exc:
+            _log.debug("not unloaded: %s", exc)
+            return
+        for _ in range(_LOOKS):
+            if self._observer.refresh().residence(model) is None or self._wait(_LOOK_S):
+                return
+
     def _driven_out(self, view: ServerView) -> list[InstalledModel]:
         """What was resident and would still be; loaded in reverse, so that the one used last is used last again."""
         now_s = self._clock()
         missing = []
-        for entry in reversed(self._before):
+        for entry in reversed(self._view_before.loaded):
             model = view.find(entry.name)
             if model is not None and view.residence(model) is None and not _has_expired(entry, now_s):
                 missing.append(model)

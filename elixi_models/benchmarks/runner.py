@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..performance import MIN_GAPS, token_gaps
 from ..records import Failure, Measurement
+from .judgement import Judgement
 from .speed import is_unstable, prefill_figure
 from .suites import Item, Kind, Plan
 from .verifiers import Verdict, verify
@@ -53,7 +54,10 @@ class Sample:
 
 @dataclass(slots=True)
 class Findings:
-    """What a benchmark has found so far. `reason` says why it ended early, None when it did not."""
+    """What a benchmark has found so far. `reason` says why it ended early, None when it did not.
+
+    `left_s` is what was left of the time when all was asked; `judgement` is None where no judge was wished for.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -61,6 +65,8 @@ class Findings:
     remaining_s: float | None = None
     reason: str | None = None
     failure: Failure | None = None
+    left_s: float = 0.0
+    judgement: Judgement | None = None
 
     def replies(self, *kinds: Kind) -> list[Measurement]:
         """The measurements of the given kinds of requests."""
@@ -139,6 +145,7 @@ class Runner:
             if end.reason != "deadline" or self._findings.done_items < len(self._plan.items):
                 self._findings.reason, self._findings.failure = end.reason, end.failure
         self._findings.remaining_s = 0.0
+        self._findings.left_s = max(0.0, self._left_s())
         return self._findings
 
     def _measure(self, item: Item) -> None:

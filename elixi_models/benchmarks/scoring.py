@@ -36,24 +36,33 @@ LINKS: Mapping[ScoredTask, Link] = {
     "analysis": Link(0.8, 1.7, 0.5),
     "creative": Link(1.0, 1.2, 0.5),
 }
+#: How much of a task's score a judge may decide, however many answers it has graded.
+JUDGE_SHARE: Mapping[ScoredTask, float] = {"general": 0.3, "coding": 0.0, "analysis": 0.0, "creative": 0.6}
+#: By how much, of 1, a judge's marks of single answers stray; and by how much one judge is milder than the next.
+_MARK_SD = 0.2
+_LENIENCY_SD = 0.07
 #: Constraints that were met are not all there is to a creative piece: without a judge each counts as so much of one.
 VERIFIED_SHARE: Mapping[ScoredTask, float] = {"general": 1.0, "coding": 1.0, "analysis": 1.0, "creative": 0.6}
 
 
-def score_task(task: ScoredTask, credits: Sequence[float], prior: Estimate, *, suite: str) -> TaskScore | None:
+def score_task(
+    task: ScoredTask, credits: Sequence[float], prior: Estimate, *, suite: str, marks: Sequence[float] = ()
+) -> TaskScore | None:
     """The score of one task: what was measured and the prior, each weighted by its precision; None unmeasured.
 
     Args:
         credits: 0-1 for each question.
         prior: what was thought of the model before.
         suite: names the measurement in `source`.
+        marks: 0-1 for each answer that a judge graded.
     """
     if not credits:
         return None
-    share = mean(credits)
+    accuracy = mean(credits)
+    share, n = _judged(task, accuracy, len(credits), marks)
     z, sd, prior_weight = posterior(
         share,
-        len(credits) * VERIFIED_SHARE[task],
+        n,
         LINKS[task],
         prior_z=z_of(prior.score),
         prior_sd=PRIOR_WIDENING * max(prior.sd, _SUREST_PRIOR_SD),
@@ -62,10 +71,37 @@ def score_task(task: ScoredTask, credits: Sequence[float], prior: Estimate, *, s
         z,
         sd,
         n=len(credits),
-        source=f"{suite}+{prior.source}",
+        source=f"{suite}+judge+{prior.source}" if _is_judged(task, marks) else f"{suite}+{prior.source}",
         prior_weight=prior_weight,
-        accuracy=round(share, 3),
+        accuracy=round(accuracy, 3),
     )
+
+
+def _is_judged(task: ScoredTask, marks: Sequence[float]) -> bool:
+    return bool(marks) and JUDGE_SHARE[task] > 0
+
+
+def _judged(task: ScoredTask, accuracy: float, count: int, marks: Sequence[float]) -> tuple[float, float]:
+    """The share of what was achieved, and over how many questions it counts, with the marks of a judge if any.
+
+    Checks and judge are weighted by their precision, the judge up to its bound; with one, a question counts as one at
+    the most.
+    """
+    n = count * VERIFIED_SHARE[task]
+    if not _is_judged(task, marks):
+        return accuracy, n
+    checked_variance = _variance(accuracy, n)
+    marks_variance = _MARK_SD**2 / len(marks) + _LENIENCY_SD**2
+    weight = min(JUDGE_SHARE[task], checked_variance / (checked_variance + marks_variance))
+    share = (1 - weight) * accuracy + weight * mean(marks)
+    variance = (1 - weight) ** 2 * checked_variance + weight**2 * marks_variance
+    return share, min(float(count), n * _variance(share, n) / variance)
+
+
+def _variance(share: float, n: float) -> float:
+    """Of a share of n questions; none that were all passed are taken as certain."""
+    smoothed = (share * n + 1) / (n + 2)
+    return smoothed * (1 - smoothed) / n
 
 
 def posterior(share: float, n: float, link: Link, *, prior_z: float, prior_sd: float) -> tuple[float, float, float]:
@@ -95,8 +131,15 @@ def posterior(share: float, n: float, link: Link, *, prior_z: float, prior_sd: f
 
 
 def score_tasks(
-    credits: Mapping[ScoredTask, Sequence[float]], prior: Callable[[ScoredTask], Estimate], *, suite: str
+    credits: Mapping[ScoredTask, Sequence[float]],
+    prior: Callable[[ScoredTask], Estimate],
+    *,
+    suite: str,
+    marks: Callable[[ScoredTask], Sequence[float]] = lambda task: (),
 ) -> dict[str, TaskScore]:
     """The scores of all tasks that were measured."""
-    scores = ((task, score_task(task, credits.get(task, ()), prior(task), suite=suite)) for task in SCORED_TASKS)
+    scores = (
+        (task, score_task(task, credits.get(task, ()), prior(task), suite=suite, marks=marks(task)))
+        for task in SCORED_TASKS
+    )
     return {task: score for task, score in scores if score is not None}

@@ -54,12 +54,17 @@ def verify(answer: str | None, checks: Sequence[Check], *, cut: bool = False) ->
     """
     whole = answer or ""
     cut = cut or len(whole) > _LONGEST_CHARS
-    text = _THINKING.sub("", whole[:_LONGEST_CHARS]).strip()
+    text = without_thinking(whole[:_LONGEST_CHARS]).strip()
     void = _void(text)
     if void is not None:
         return Verdict(0.0, tuple(check.kind for check in checks), void)
     failed = tuple(check.kind for check in checks if not _holds(text, check, cut))
     return Verdict(1 - len(failed) / len(checks), failed)
+
+
+def without_thinking(answer: str) -> str:
+    """An answer without what stands between tags of thinking."""
+    return _THINKING.sub("", answer)
 
 
 def _holds(text: str, check: Check, cut: bool) -> bool:

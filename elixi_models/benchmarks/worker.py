@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BenchmarkRunning, ElixiModelsError, InternalError, StoreUnavailable
@@ -14,10 +14,13 @@ from ..quality import Estimate
 from ..records import BenchmarkJob, BenchmarkState, Failure, Measurement, Task
 from ..settings import Settings
 from ..upstream.cancellation import Cancellation
+from . import judge
 from .docket import Docket
 from .items import SCORED_TASKS
+from .judging import Judging
 from .report import Subject, document_of, final_state, make_report
 from .residency import Residency
+from .rubrics import Grade
 from .runner import Findings, Runner
 from .suites import OPTIONS, Item, Plan
 
@@ -41,6 +44,7 @@ class Chatting(Protocol):
         options: Any = None,
         source: Any = "chat",
         think: bool | None = None,
+        schema: Any = None,
         cancellation: Cancellation | None = None,
     ) -> tuple[str | None, Measurement, Failure | None]:
         """Ask a model, measured and recorded."""
@@ -54,7 +58,7 @@ class Chatting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every benchmark of this process works with."""
+    """What every benchmark of this process works with. `gates` remembers, by judge, what it made of the controls."""
 
     gateway: OllamaGateway
     observer: Observer
@@ -67,6 +71,8 @@ class Bench:
     wanted: Callable[[str], bool]
     prior: Callable[[InstalledModel, Task], Estimate]
     machine: Callable[[], str]
+    fits: judge.Fits
+    gates: dict[tuple[str, ...], dict[str, Grade | None]] = field(default_factory=dict)
 
 
 class Benchmark:
@@ -143,14 +149,16 @@ class Benchmark:
         )
         self._subject = self._describe(view, residency.was_resident)
         findings = self._runner(residency).run()
+        if self._wants_judge and findings.reason is None:
+            Judging(bench, self._model, findings, self._stop, self._note).run(residency)
         called_off = self._stop_reason is not None and findings.reason is not None
         if not called_off:
-            residency.restore(keep=self._keep())
+            residency.restore(keep=self._keeps)
             self._conclude(findings)
             return
         # A person who cancels sees it at once; the server is tidied up behind that.
         self._conclude(findings)
-        residency.restore(keep=self._keep(), reload=self._stop_reason != "shutdown")
+        residency.restore(keep=self._keeps, reload=self._stop_reason != "shutdown")
 
     def _describe(self, view: ServerView, was_resident: bool) -> Subject:
         memory = dict.fromkeys(("runner_bytes", "size_bytes", "vram_bytes", "context_length"))
@@ -269,8 +277,12 @@ class Benchmark:
         self.write_late()
         self.settled.set()
 
-    def _keep(self) -> bool:
-        """Whether somebody has begun to use the model meanwhile."""
-        asked_at_s = self._bench.chat.last_asked_at_s(self._model.name)
+    @property
+    def _wants_judge(self) -> bool:
+        return self._plan.suite == "full" and self._bench.settings.benchmark_judge.strip().lower() != judge.OFF
+
+    def _keeps(self, model: InstalledModel) -> bool:
+        """Whether somebody has begun to use a model meanwhile."""
+        asked_at_s = self._bench.chat.last_asked_at_s(model.name)
         began_at_s = self._subject.started_at_s if self._subject is not None else 0.0
-        return self._bench.wanted(self._model.name) or (asked_at_s is not None and asked_at_s >= began_at_s)
+        return self._bench.wanted(model.name) or (asked_at_s is not None and asked_at_s >= began_at_s)

@@ -156,6 +156,11 @@ def resting(model: InstalledModel, inputs: SelectionInputs) -> str | None:
     return f"failed too often of late, is tried again in {state.until_s - inputs.now_s:.0f} s"
 
 
+def has_room(model: InstalledModel, inputs: SelectionInputs) -> bool:
+    """Whether the memory that a model takes can be had; unknown counts as yes."""
+    return _misfit(model, resident_names(inputs.view), obtainable_bytes(inputs)) is None
+
+
 def needed_bytes(model: InstalledModel) -> int | None:
     """Memory a loaded model takes: file, key-value cache at the default context, 0.5 GiB, and 10 % margin."""
     if not model.size_bytes:

@@ -7,9 +7,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..inventory import InstalledModel
 from ..records import TASKS, Choice, Task
 from .detection import detect
-from .filters import ANSWER_TOKENS
+from .filters import ANSWER_TOKENS, has_room
 from .ranking import Request, SelectionInputs, prepare, rank
 
 __all__ = ["SelectionInputs", "Selector"]
@@ -75,6 +76,11 @@ class Selector:
                 choices.update({(task, source): replace(choice, task_source=source) for source in _SOURCES})
         contexts = {model.context_length for model in inputs.view.installed if model.context_length}
         self.snapshot = Snapshot(self._clock(), choices, settled, tuple(sorted(contexts)))
+
+    def has_room(self, model: InstalledModel) -> bool:
+        """Whether the memory that a model takes could be had when last looked; unknown counts as yes."""
+        inputs = self.snapshot.inputs
+        return inputs is None or has_room(model, inputs)
 
     def choose(self, task_type: object = None, prompt: object = None, *, needs: Sequence[str] = ()) -> Choice | None:
         """The best model, or None when there is none or nothing was ever built.

@@ -134,6 +134,7 @@ class OllamaGateway:
         options: Mapping[str, Any] | None = None,
         keep_alive: str | float | EllipsisType | None = ...,
         think: bool | None = None,
+        schema: Mapping[str, Any] | None = None,
         timeout_s: float,
         cancellation: Cancellation | None = None,
     ) -> Iterator[ReplyEvent]:
@@ -143,6 +144,7 @@ class OllamaGateway:
             options: Ollama's options, sent only when given; the server ignores those it does not know.
             keep_alive: By default the setting; None sends none.
             think: Sent only when given; False switches off what newer servers do by default.
+            schema: The JSON schema that the server holds the reply to.
             timeout_s: For the whole reply, loading included.
 
         Raises:
@@ -150,7 +152,7 @@ class OllamaGateway:
             OllamaUnavailable: also when the stream ends without `done` (reason `disconnected`).
         """
         kept = self._keep_alive if keep_alive is ... else keep_alive
-        wishes = {"keep_alive": kept, "options": dict(options) if options else None, "think": think}
+        wishes = {"keep_alive": kept, "options": dict(options) if options else None, "think": think, "format": schema}
         request = {"model": name, "prompt": prompt, **{key: wish for key, wish in wishes.items() if wish is not None}}
         with contextlib.closing(Deadline(timeout_s)) as deadline:
             attempt = self._attempt("generate", name, timeout_s, deadline, cancellation)
@@ -276,10 +278,10 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def _reply_parts(client: ollama.Client, request: Mapping[str, Any]) -> Generator[Any, None, None]:
-    """The parts of a streamed reply; by hand where the client (0.3.x) does not know `think`."""
+    """The parts of a streamed reply; by hand where the client, as 0.3.x, knows neither `think` nor schemas."""
     import ollama
 
-    if "think" not in request or "think" in inspect.signature(client.generate).parameters:
+    if not {"think", "format"} & request.keys() or "think" in inspect.signature(client.generate).parameters:
         yield from client.generate(stream=True, **request)
         return
     with client._client.stream("POST", "/api/generate", json={**request, "stream": True}) as response:

@@ -93,6 +93,8 @@ def test_the_report_says_what_was_measured_where_and_how():
         "memory": MEMORY,
         "errors": {"timeout": 1},
         "scores": {},
+        "scores_without_judge": None,
+        "judge": None,
         "benchmarks": {"general_purpose": None, "coding": None, "creativity": None, "analysis": None},
         "task_suitability": {"general": None, "coding": None, "analysis": None, "creative": None, "fast": 5.8},
         "warnings": ["unstable"],

@@ -57,6 +57,10 @@ def residency(server, model=A, wait=lambda seconds: False):
     return Residency(model, server.view, gateway=server, observer=server, clock=lambda: NOW_S, wait=wait)
 
 
+def nobody(model):
+    return False
+
+
 def moves(server):
     return [call for call in server.calls if call[0] != "hurry"]
 
@@ -66,7 +70,7 @@ def test_a_model_that_was_not_loaded_is_unloaded():
     server = Server(B)
     before = residency(server)
     server.loaded = [A, B]
-    before.restore(keep=False)
+    before.restore(keep=nobody)
 
     assert moves(server) == [("unload", "a:1b")]
 
@@ -74,7 +78,7 @@ def test_a_model_that_was_not_loaded_is_unloaded():
 def test_a_model_that_was_loaded_stays():
     """Nothing is done at all."""
     server = Server(A)
-    residency(server).restore(keep=False)
+    residency(server).restore(keep=nobody)
 
     assert moves(server) == []
 
@@ -84,7 +88,7 @@ def test_a_model_that_somebody_uses_meanwhile_stays():
     server = Server()
     before = residency(server)
     server.loaded = [A]
-    before.restore(keep=True)
+    before.restore(keep=lambda model: True)
 
     assert moves(server) == []
 
@@ -94,7 +98,7 @@ def test_what_was_driven_out_is_loaded_again():
     server = Server(B, C)
     before = residency(server)
     server.loaded = [A]
-    before.restore(keep=False)
+    before.restore(keep=nobody)
 
     assert moves(server) == [("unload", "a:1b"), ("load", "c:1b"), ("load", "b:1b")]
 
@@ -104,7 +108,7 @@ def test_at_a_shutdown_nothing_is_loaded():
     server = Server(B)
     before = residency(server)
     server.loaded = [A]
-    before.restore(keep=False, reload=False)
+    before.restore(keep=nobody, reload=False)
 
     assert moves(server) == [("unload", "a:1b")]
 
@@ -125,7 +129,7 @@ def test_what_would_have_left_by_itself_stays_out(expires_at, reloaded):
     server = Server(LoadedModel("b:1b", "d-b", expires_at=expires_at))
     before = residency(server)
     server.loaded = []
-    before.restore(keep=False)
+    before.restore(keep=nobody)
 
     assert (("load", "b:1b") in server.calls) is reloaded
 
@@ -135,7 +139,7 @@ def test_a_model_deleted_meanwhile_is_not_loaded():
     server = Server(B)
     before = residency(server)
     server.loaded, server.installed = [], (A,)
-    before.restore(keep=False)
+    before.restore(keep=nobody)
 
     assert moves(server) == []
 
@@ -169,6 +173,6 @@ def test_a_server_that_refuses_is_left_as_it_is():
     before = residency(server)
     server.loaded, server.error = [A], OllamaTimeout("slow")
     before.unload()
-    before.restore(keep=False)
+    before.restore(keep=nobody)
 
     assert server.calls[-1] == ("hurry", "")

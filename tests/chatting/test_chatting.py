@@ -110,7 +110,7 @@ def test_the_request_is_the_hosts(chat, gateway):
     name, prompt, rest = gateway.asked[0]
     assert (name, prompt) == ("a:1b", "You are ELIXI.\n\nUser: Hello\nAssistant:")
     assert rest.pop("cancellation").cancelled is False
-    assert rest == {"options": None, "think": None, "timeout_s": 8.0}
+    assert rest == {"options": None, "think": None, "schema": None, "timeout_s": 8.0}
 
 
 @pytest.mark.parametrize(("context", "sent"), [("", "Hello"), ("You are kind.", "You are kind.\n\nHello")])

@@ -181,6 +181,18 @@ def test_think_is_sent_whatever_the_client_knows(raw_gateway: OllamaGateway, raw
 
 
 @pytest.mark.usefixtures("any_client")
+def test_a_schema_is_sent_as_it_is_whatever_the_client_knows(raw_gateway: OllamaGateway, raw_server: Any) -> None:
+    """As `format`, with its keys in their order, which a server fills in that order; without one nothing is sent."""
+    raw_server.stream({"response": "{}", "done": True})
+    schema = {"type": "object", "properties": {"b": {"type": "boolean"}, "a": {"type": "boolean"}}}
+    assert list(raw_gateway.generate("m", "p", schema=schema, timeout_s=10))[-1].text == "{}"
+
+    sent = json.loads(raw_server.requests[0][2])["format"]
+    assert sent == schema
+    assert list(sent["properties"]) == ["b", "a"]
+
+
+@pytest.mark.usefixtures("any_client")
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [

@@ -1,0 +1,201 @@
+"""The last part of a full benchmark, where it is wished for: another model grades some of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..inventory import InstalledModel
+from ..records import Failure, Measurement
+from ..upstream.cancellation import Cancellation
+from . import gate, judge
+from .evidence import identity
+from .gate import Review, review, trials
+from .judgement import Judgement, Mark, choose_papers, make_mark
+from .rubrics import MAX_TOKENS, ORDERS, Grade, Order, Paper, make_prompt, read_grade, reply_schema
+from .suites import OPTIONS
+
+if TYPE_CHECKING:
+    from .residency import Residency
+    from .runner import Findings
+    from .worker import Bench
+
+_IDLE_LOOK_S = 0.2
+_LONGEST_WAIT_S = 600.0
+_TIMEOUT_S = 60.0
+_MOST_INTERRUPTIONS = 20
+_HOPELESS = frozenset({"refused", "oom", "load_failed"})
+
+
+class _Ended(Exception):
+    def __init__(self, reason: str, *, failed: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.failed = failed
+
+
+class Judging:
+    """Has the answers of one benchmark graded, within what is left of its time. `run` blocks for minutes.
+
+    Args:
+        findings: of the benchmark; they get the judgement, its warnings, and the reason `stopped` where it was.
+        stop: called off from another thread, it ends a request at once.
+        noted: called after every grade.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        candidate: InstalledModel,
+        findings: Findings,
+        stop: Cancellation,
+        noted: Callable[[Findings], None],
+    ) -> None:
+        self._bench = bench
+        self._candidate = candidate
+        self._findings = findings
+        self._stop = stop
+        self._noted = noted
+        self._ends_at = bench.monotonic() + findings.left_s
+        self._is_cold = True
+        self._interruptions = 0
+        self._grade_s: list[float] = []
+
+    def run(self, residency: Residency) -> None:
+        """Appoint a judge, see whether it can be relied on, and have it grade; the residency learns of its load."""
+        bench, papers = self._bench, choose_papers(self._findings.samples)
+        installed = bench.observer.refresh().installed
+        appointment = judge.appoint(bench.settings.benchmark_judge, self._candidate, installed, bench.fits)
+        if appointment.judge is None:
+            self._conclude(Judgement("none", appointment.reason, planned=len(papers)), "judge_unavailable")
+        elif not papers:
+            self._conclude(Judgement("none", "nothing_to_judge", appointment.judge))
+        else:
+            residency.note_guest(appointment.judge)
+            self._hold(appointment.judge, papers)
+
+    def _hold(self, model: InstalledModel, papers: dict[str, Paper]) -> None:
+        """Ask the gate's trials that are not remembered, and then the papers, as far as the time goes."""
+        key = (identity(model), model.digest, gate.version(), self._bench.machine())
+        grades = self._bench.gates.setdefault(key, {})
+        marks: dict[str, Mark] = {}
+        reason = warning = None
+        try:
+            self._pass_gate(model, grades, len(papers))
+            if not review(grades).faults:
+                self._grade_all(model, papers, marks)
+        except _Ended as end:
+            reason = end.reason
+            warning = "judge_failed" if end.failed else "judge_unfinished"
+        self._conclude(_judgement(model, review(grades), reason, marks, len(papers)), warning)
+
+    def _pass_gate(self, model: InstalledModel, grades: dict[str, Grade | None], papers: int) -> None:
+        for trial in trials():
+            if review(grades).faults:
+                return
+            if trial.id not in grades:
+                grades[trial.id] = self._grade(model, trial.paper, trial.order)
+                self._tell(len(trials()) - len(grades) + len(ORDERS) * papers)
+
+    def _grade_all(self, model: InstalledModel, papers: dict[str, Paper], marks: dict[str, Mark]) -> None:
+        """Both readings of a paper follow each other, so that a deadline leaves whole marks."""
+        for number, (item_id, paper) in enumerate(papers.items(), start=1):
+            readings = [self._grade(model, paper, order) for order in ORDERS]
+            if None not in readings:
+                marks[item_id] = make_mark(paper, [reading for reading in readings if reading is not None])
+            self._tell(len(ORDERS) * (len(papers) - number))
+
+    def _grade(self, model: InstalledModel, paper: Paper, order: Order) -> Grade | None:
+        """One reading; None when the reply is no grade. A failure of the server is tried once more."""
+        began = self._bench.monotonic()
+        reply, measurement = self._ask(model, paper, order)
+        if measurement.outcome not in ("ok", "empty"):
+            reply, measurement = self._ask(model, paper, order)
+        if measurement.outcome not in ("ok", "empty"):
+            raise _Ended(measurement.outcome, failed=True)
+        self._grade_s.append(self._bench.monotonic() - began)
+        return read_grade(reply, paper.task)
+
+    def _ask(self, model: InstalledModel, paper: Paper, order: Order) -> tuple[str | None, Measurement]:
+        """Ask once, again whenever a person's chat went first."""
+        while True:
+            self._await_turn()
+            left_s = self._ends_at - self._bench.monotonic()
+            if left_s <= 0:
+                raise _Ended("deadline")
+            # After a chat the judge may have to be loaded again.
+            longest_s = self._bench.settings.load_timeout_s if self._is_cold else _TIMEOUT_S
+            reply, measurement, failure = self._send(model, paper, order, min(longest_s, left_s))
+            if measurement.outcome != "cancelled":
+                break
+            self._make_way()
+        if measurement.outcome == "timeout" and self._ends_at <= self._bench.monotonic():
+            raise _Ended("deadline")
+        if measurement.outcome in _HOPELESS:
+            raise _Ended(failure.code.lower() if failure else measurement.outcome, failed=True)
+        self._is_cold = False
+        return reply, measurement
+
+    def _send(
+        self, model: InstalledModel, paper: Paper, order: Order, timeout_s: float
+    ) -> tuple[str | None, Measurement, Failure | None]:
+        cancellation = Cancellation()
+        with self._stop.on_cancel(cancellation.cancel):
+            return self._bench.chat.ask(
+                model.name,
+                make_prompt(paper, order),
+                timeout_s=timeout_s,
+                options={**OPTIONS, "num_predict": MAX_TOKENS},
+                source="benchmark",
+                think=False if "thinking" in (model.capabilities or ()) else None,
+                schema=reply_schema(paper.task, order),
+                cancellation=cancellation,
+            )
+
+    def _make_way(self) -> None:
+        self._check_stopped()
+        self._findings.warn("interrupted_by_chat")
+        self._is_cold = True
+        self._interruptions += 1
+        if self._interruptions > _MOST_INTERRUPTIONS:
+            raise _Ended("chat_busy")
+
+    def _await_turn(self) -> None:
+        """The clock stands while a person chats."""
+        began = self._bench.monotonic()
+        while not self._bench.chat.wait_idle(_IDLE_LOOK_S):
+            self._check_stopped()
+            if self._bench.monotonic() - began > _LONGEST_WAIT_S:
+                raise _Ended("chat_busy")
+        self._ends_at += self._bench.monotonic() - began
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        if self._stop.cancelled:
+            self._findings.reason = "stopped"
+            raise _Ended("stopped")
+
+    def _tell(self, left: int) -> None:
+        pace_s = sum(self._grade_s) / len(self._grade_s)
+        self._findings.remaining_s = max(0.0, min(pace_s * left, self._ends_at - self._bench.monotonic()))
+        self._noted(self._findings)
+
+    def _conclude(self, judgement: Judgement, warning: str | None = None) -> None:
+        self._findings.judgement = judgement
+        self._findings.remaining_s = 0.0
+        if warning is not None:
+            self._findings.warn(warning)
+        if judgement.status == "rejected":
+            self._findings.warn("judge_rejected")
+        if any(mark.is_unstable for mark in judgement.marks.values()):
+            self._findings.warn("judge_unstable")
+
+
+def _judgement(
+    model: InstalledModel, seen: Review, reason: str | None, marks: dict[str, Mark], planned: int
+) -> Judgement:
+    if seen.faults:
+        return Judgement("rejected", seen.faults[0], model, seen, planned=planned)
+    if not seen.passed:
+        return Judgement("none", reason, model, seen, planned=planned)
+    return Judgement("accepted", reason, model, seen, marks, planned)
