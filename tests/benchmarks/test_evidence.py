@@ -159,3 +159,62 @@ def test_what_counts_makes_what_counts_no_more_superfluous():
 
     assert known.measured(MODEL) == {"general": score(60)}
     assert known.outdated(MODEL) == {"coding": score(50), "analysis": score(30)}
+
+    assert evidence.scores([job(1, {"general": score(50)}), running], machine="m1") is first
+    assert evidence.scores([job(1, {"general": score(50)})], machine="m2") == {}
+    assert evidence.scores([job(1, {}), job(2, {"general": score(60)})], machine="m1")["w1"]["general"] == score(60)
+
+
+def judged(number: int, by: str, value: float, *, weights: str, version: str = "1") -> BenchmarkJob:
+    """A benchmark whose creative score a judge made ten points higher."""
+    checked = {**asdict(score(value - 10)), "ci90": [value - 15, value - 5]}
+    return job(
+        number,
+        {"creative": score(value)},
+        weights_digest=weights,
+        scores_without_judge={"creative": checked},
+        judge={"weights_digest": by, "digest": "d", "status": "accepted", "gate": {"version": version}},
+    )
+
+
+def creative(*jobs: BenchmarkJob) -> dict[str, float]:
+    return {weights: scores["creative"].score for weights, scores in collect(jobs, machine="m1").counting.items()}
+
+
+def test_the_scores_of_one_judge_count():
+    """Beside those of models that nobody judged, the judge itself for one."""
+    unjudged = job(3, {"creative": score(50)}, weights_digest="w3", scores_without_judge=None, judge=None)
+    assert creative(judged(1, "j1", 70, weights="w1"), judged(2, "j1", 60, weights="w2"), unjudged) == {
+        "w1": 70,
+        "w2": 60,
+        "w3": 50,
+    }
+
+
+def test_two_judges_are_never_on_one_scale():
+    """The newest report's judge counts; what another one judged counts without it, whatever the order of the jobs."""
+    jobs = [judged(1, "j1", 70, weights="w1"), judged(3, "j2", 60, weights="w2"), judged(2, "j1", 65, weights="w3")]
+    for listed in (jobs, jobs[::-1]):
+        assert creative(*listed) == {"w1": 60, "w2": 60, "w3": 55}
+
+
+def test_grades_by_other_controls_are_another_scale():
+    """The same weights, asked otherwise."""
+    jobs = [judged(1, "j1", 70, weights="w1", version="1"), judged(2, "j1", 60, weights="w2", version="2")]
+    assert creative(*jobs) == {"w1": 60, "w2": 60}
+
+
+def test_a_judge_without_a_say_is_no_judge():
+    """Rejected, failed, or written in a way that this version does not know: the scores are the checks' alone."""
+    refused = job(
+        2,
+        {"creative": score(50)},
+        weights_digest="w2",
+        scores_without_judge=None,
+        judge={"weights_digest": "j2", "status": "rejected"},
+    )
+    odd = job(3, {"creative": score(40)}, weights_digest="w3", scores_without_judge={"creative": 1}, judge="j3")
+    assert creative(judged(1, "j1", 70, weights="w1"), refused, odd) == {"w1": 70, "w2": 50, "w3": 40}
+    plain = judged(4, "j4", 80, weights="w4")
+    plain.report["judge"]["gate"] = None  # type: ignore[index]
+    assert creative(plain) == {"w4": 80}

@@ -9,6 +9,7 @@ import pytest
 
 from elixi_models.benchmarks.checks import Check
 from elixi_models.benchmarks.items import SCORED_TASKS, SUITE_VERSION
+from elixi_models.benchmarks.judgement import Judgement, Mark
 from elixi_models.benchmarks.report import Subject, document_of, final_state, make_report
 from elixi_models.benchmarks.runner import Findings, Sample
 from elixi_models.benchmarks.scoring import score_task
@@ -152,6 +153,7 @@ def test_every_request_is_in_the_report():
         "failed_checks": [],
         "void": None,
         "answer": None,
+        "judge_points": None,
         "prompt_tokens": 160,
         "tokens": 64,
         "first_token_ms": 400.0,
@@ -301,3 +303,29 @@ def test_a_time_that_cannot_be_is_unknown_in_the_report(bad):
     assert report["speed"]["load"] == {"seconds": None, "first_token_ms": None, "n": 1}
     assert report["speed"]["prefill_tokens_per_second"] == {"value": None, "ci90": None, "n": 0}
     assert {report["items"][0][name] for name in ("load_ms", "duration_ms", "first_token_ms", "ms_per_token")} == {None}
+
+
+def test_a_judge_has_its_say_in_the_scores_and_the_report_has_them_without_it_too():
+    """And what it thinks of each answer that it graded."""
+    judge = InstalledModel("b:latest", "d2", weights_digest="w2")
+    marks = {"general-1": Mark("general", 0.9, False, 8)}
+    plain, judged = (
+        report_of(found(*GOOD, *ANSWERS[:2], judgement=judgement))
+        for judgement in (None, Judgement("accepted", None, judge, None, marks, 12))
+    )
+
+    assert judged["scores"]["general"]["source"] == "quick+judge+family"
+    assert judged["scores"]["general"]["score"] > plain["scores"]["general"]["score"]
+    assert judged["benchmarks"]["general_purpose"] == judged["scores"]["general"]["score"]
+    assert judged["scores_without_judge"] == plain["scores"]
+    assert (plain["scores_without_judge"], plain["judge"]) == (None, None)
+    assert (judged["judge"]["model"], judged["judge"]["status"]) == ("b", "accepted")
+    assert [item["judge_points"] for item in judged["items"]] == [None] * 5 + [9.0, 9.0]
+
+
+def test_a_judge_that_graded_nothing_changes_no_score():
+    """Rejected, say; the report tells of it all the same."""
+    report = report_of(found(*GOOD, *ANSWERS, judgement=Judgement("rejected", "creative_wrong")))
+    assert report["scores"] == report_of(found(*GOOD, *ANSWERS))["scores"]
+    assert report["scores_without_judge"] is None
+    assert report["judge"]["reason"] == "creative_wrong"

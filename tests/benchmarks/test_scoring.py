@@ -158,3 +158,56 @@ def test_a_doubtful_result_hardly_moves_an_expectation_that_is_sure():
     """And the other way round; an interval without width is not infinitely sure."""
     assert carried_score(scored(90, 2.0), scored(50, 0.1, n=0)).score == pytest.approx(50, abs=0.5)
     assert carried_score(scored(90, 0.0), scored(50, 1.0, n=0)).score == pytest.approx(90, abs=0.5)
+
+
+GOOD_CREDITS = [1.0] * 9 + [0.0] * 3
+TASKS_JUDGED = [("creative", 0.6), ("general", 0.3)]
+
+
+@pytest.mark.parametrize(("task", "bound"), TASKS_JUDGED)
+def test_a_judge_decides_no_more_than_its_bound(task, bound):
+    """As many answers as it may grade: the share that counts is mixed with its weight, and the bare share stays."""
+    score = score_task(task, GOOD_CREDITS, VAGUE, suite="full", marks=[0.25] * 100)
+    mixed = (1 - bound) * 0.75 + bound * 0.25
+    z, _, weight = posterior(mixed, 12, LINKS[task], prior_z=0.0, prior_sd=1.3)
+
+    assert score.score == round(score_of(z), 1)
+    assert (score.accuracy, score.n, score.source) == (0.75, 12, "full+judge+nothing")
+    assert score.prior_weight == round(weight, 3)
+
+
+def test_few_marks_weigh_less_than_many():
+    """Each strays by two points of ten: one is worth less than the bound, and each further one more."""
+    scores = [score_task("creative", GOOD_CREDITS, VAGUE, suite="full", marks=[0.1] * n).score for n in (0, 1, 2, 3)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+
+
+@pytest.mark.parametrize("task", ["creative", "general"])
+def test_a_better_mark_never_lowers_a_score(task):
+    """From the worst to the best, with few and with many."""
+    for n in (1, 4, 8):
+        scores = [score_task(task, GOOD_CREDITS, SURE, suite="full", marks=[m / 20] * n).score for m in range(21)]
+        assert scores == sorted(scores)
+
+
+def test_with_a_judge_a_question_counts_as_one_at_the_most():
+    """A creative one for more than without, a general one for no more: a judge adds no certainty of its own."""
+    alone, judged = (score_task("creative", GOOD_CREDITS, VAGUE, suite="full", marks=m) for m in ((), [0.75] * 8))
+    assert judged.prior_weight < alone.prior_weight
+    assert judged.score > alone.score > 50
+    general, same = (score_task("general", GOOD_CREDITS, VAGUE, suite="full", marks=m) for m in ((), [0.75] * 4))
+    assert (same.score, same.ci90, same.prior_weight) == (general.score, general.ci90, general.prior_weight)
+
+
+def test_a_judge_has_no_say_in_what_checks_decide():
+    """Coding and analysis; and without marks everything is as before."""
+    for task in ("coding", "analysis"):
+        alone = score_task(task, GOOD_CREDITS, VAGUE, suite="full")
+        assert score_task(task, GOOD_CREDITS, VAGUE, suite="full", marks=[0.0] * 8) == alone
+        assert alone.source == "full+nothing"
+    marks = {"creative": [1.0]}
+    scores = score_tasks(
+        dict.fromkeys(LINKS, GOOD_CREDITS), lambda task: VAGUE, suite="full", marks=lambda task: marks.get(task, ())
+    )
+    assert [score.source for score in scores.values()] == ["full+nothing"] * 3 + ["full+judge+nothing"]

@@ -159,6 +159,20 @@ def test_what_does_not_fit_gives_way_to_what_does() -> None:
     assert [entry.reason for entry in chosen.rejected] == ["needs 46.8 GB of memory, 8.0 GB can be had"]
 
 
+def test_whether_there_is_room_for_a_model_is_known_from_the_last_look() -> None:
+    """Unknown counts as yes: before the first look, and where the memory is hidden; a resident model has its room."""
+    large, small = model("llama3.3:70b", 42.0), model("llama3.2:1b", 1.3)
+    selector = Selector()
+    assert selector.has_room(large)
+    memory = ResourceSample(ram_total_bytes=16 * GB, ram_available_bytes=8 * GB)
+    selector.rebuild(inputs(large, small, resources=memory))
+    assert [selector.has_room(one) for one in (large, small)] == [False, True]
+    selector.rebuild(inputs(large, small, resources=memory, loaded=("llama3.3:70b",)))
+    assert selector.has_room(large)
+    selector.rebuild(inputs(large, small, resources=ResourceSample()))
+    assert selector.has_room(large)
+
+
 def test_idle_runners_count_as_memory_that_can_be_had() -> None:
     """Ollama evicts them; so a model that needs their room is no misfit."""
     given = inputs(
