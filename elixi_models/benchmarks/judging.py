@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _IDLE_LOOK_S = 0.2
 _LONGEST_WAIT_S = 600.0
 _TIMEOUT_S = 60.0
+#: A grade may take no more than milliseconds, and a note is a whole report that goes into the store.
+_NOTE_EVERY_S = 1.0
 _MOST_INTERRUPTIONS = 20
 _HOPELESS = frozenset({"refused", "oom", "load_failed"})
 
@@ -40,7 +42,7 @@ class Judging:
     Args:
         findings: of the benchmark; they get the judgement, its warnings, and the reason `stopped` where it was.
         stop: called off from another thread, it ends a request at once.
-        noted: called after every grade.
+        noted: called after a grade, at most once a second.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class Judging:
         self._findings = findings
         self._stop = stop
         self._noted = noted
-        self._ends_at = bench.monotonic() + findings.left_s
+        self._noted_at = bench.monotonic()
+        self._ends_at = self._noted_at + findings.left_s
         self._is_cold = True
         self._interruptions = 0
         self._grade_s: list[float] = []
@@ -176,9 +179,12 @@ class Judging:
             raise _Ended("stopped")
 
     def _tell(self, left: int) -> None:
-        pace_s = sum(self._grade_s) / len(self._grade_s)
-        self._findings.remaining_s = max(0.0, min(pace_s * left, self._ends_at - self._bench.monotonic()))
-        self._noted(self._findings)
+        now = self._bench.monotonic()
+        if now - self._noted_at >= _NOTE_EVERY_S:
+            self._noted_at = now
+            pace_s = sum(self._grade_s) / len(self._grade_s)
+            self._findings.remaining_s = max(0.0, min(pace_s * left, self._ends_at - now))
+            self._noted(self._findings)
 
     def _conclude(self, judgement: Judgement, warning: str | None = None) -> None:
         self._findings.judgement = judgement

@@ -38,8 +38,8 @@ RUBRICS: Mapping[JudgedTask, Mapping[str, str]] = MappingProxyType(
     }
 )
 LOWEST, HIGHEST = 1, 5
-#: A reply takes about 35 tokens; white space may come on top.
-MAX_TOKENS = 96
+#: A reply takes about 35 tokens, and up to 90 where a model spreads it over lines.
+MAX_TOKENS = 128
 #: All answers are cut here, so that length alone earns nothing.
 LONGEST_ANSWER_CHARS = 1_200
 _LONGEST_READ_CHARS = 20_000

@@ -160,10 +160,6 @@ def test_what_counts_makes_what_counts_no_more_superfluous():
     assert known.measured(MODEL) == {"general": score(60)}
     assert known.outdated(MODEL) == {"coding": score(50), "analysis": score(30)}
 
-    assert evidence.scores([job(1, {"general": score(50)}), running], machine="m1") is first
-    assert evidence.scores([job(1, {"general": score(50)})], machine="m2") == {}
-    assert evidence.scores([job(1, {}), job(2, {"general": score(60)})], machine="m1")["w1"]["general"] == score(60)
-
 
 def judged(number: int, by: str, value: float, *, weights: str, version: str = "1") -> BenchmarkJob:
     """A benchmark whose creative score a judge made ten points higher."""

@@ -298,6 +298,13 @@ def test_progress_tells_the_time_that_is_left(court):
     assert court.notes[0] == 98.0
 
 
+def test_progress_is_told_at_most_once_a_second(court):
+    """A fast judge has more to do than to tell of it."""
+    court.takes_s = 0.25
+    court.run()
+    assert len(court.notes) == 116 // 4 + 12 // 2
+
+
 def test_it_asks_the_whole_gate(court):
     """Each trial once, as it stands."""
     court.run()
