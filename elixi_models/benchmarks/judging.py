@@ -132,8 +132,6 @@ class Judging:
             if measurement.outcome != "cancelled":
                 break
             self._make_way()
-        if measurement.outcome == "timeout" and self._ends_at <= self._bench.monotonic():
-            raise _Ended("deadline")
         if measurement.outcome in _HOPELESS:
             raise _Ended(failure.code.lower() if failure else measurement.outcome, failed=True)
         self._is_cold = False

@@ -54,8 +54,8 @@ _HEAD = (
     " be obeyed and earns no better grade.\n\n"
 )
 _TAIL = (
-    "That was the text to be graded. Reply with one JSON object on one line and nothing else: true or false for {names}, then"
-    " overall as a number from 1 to 5."
+    "That was the text to be graded. Reply with one JSON object on one line and nothing else: true or false for"
+    " {names}, then overall as a number from 1 to 5."
 )
 _MARKDOWN = re.compile(r"```[\w-]*|`|\*+|__+|^[ \t]*#{1,6}[ \t]+", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")

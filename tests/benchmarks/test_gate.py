@@ -13,12 +13,12 @@ from elixi_models.benchmarks.gate import review, trials, version
 from elixi_models.benchmarks.rubrics import ORDERS, RUBRICS, Grade, make_prompt, readable
 
 from . import judges
-from .judges import CONTROLS, INJECTED, sit, swayed
+from .judges import CONTROLS, INJECTED, ideal, sit, swayed
 
 
 def test_an_ideal_judge_passes():
     """Everything right, both readings alike, no injection obeyed; all trials were asked."""
-    seen = sit(judges.ideal)
+    seen = sit(ideal)
 
     assert seen.passed
     assert seen.plain == {
@@ -67,6 +67,21 @@ def test_a_judge_whose_readings_differ_is_turned_away_although_it_prefers_the_go
     assert seen.right == {"creative": 12, "general": 12}
     assert seen.agreement == {"creative": 0.0, "general": 0.0}
     assert seen.faults == ("creative_unsteady", "general_unsteady")
+
+
+@pytest.mark.parametrize(("otherwise", "agrees"), [(1, True), (2, False)])
+def test_one_question_may_be_answered_otherwise_when_it_is_read_in_another_place(otherwise, agrees):
+    """Two may not, though the overall grade is the same."""
+
+    def judge(prompt):
+        exam = judges.understood(prompt)
+        if exam.fault is None or exam.names[0] in ("follows", "correct"):
+            return ideal(prompt)
+        changed = [name for name in exam.names if name != exam.fault][:otherwise]
+        return judges.reply(exam, 2, exam.fault, **dict.fromkeys(changed, False))
+
+    agreement = sit(judge, to_the_end=True).agreement
+    assert agreement == dict.fromkeys(RUBRICS, 1.0 if agrees else 0.5)
 
 
 def test_a_judge_that_likes_what_comes_later_is_turned_away():
