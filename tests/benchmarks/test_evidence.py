@@ -200,6 +200,15 @@ def test_grades_by_other_controls_are_another_scale():
     assert creative(*jobs) == {"w1": 60, "w2": 60}
 
 
+def test_a_result_that_counts_no_more_does_not_appoint_the_judge():
+    """It follows the ones that count: where another one judged it, it is remembered without that judge."""
+    stale = judged(3, "j2", 60, weights="w2")
+    stale.report["machine"] = "m2"  # type: ignore[index]
+    known = collect([judged(1, "j1", 70, weights="w1"), stale], machine="m1")
+    assert {weights: scores["creative"].score for weights, scores in known.counting.items()} == {"w1": 70}
+    assert known.earlier["w2"]["creative"].score == 50
+
+
 def test_a_judge_without_a_say_is_no_judge():
     """Rejected, failed, or written in a way that this version does not know: the scores are the checks' alone."""
     refused = job(

@@ -109,7 +109,7 @@ def test_an_accepted_judge_has_its_say(start, ollama, bench):
         assert score["accuracy"] == alone["accuracy"] == 1.0
     assert job.report["scores"]["coding"] == job.report["scores_without_judge"]["coding"]
     weights = process.model("able:1b").weights_digest
-    assert process.queue.scores()[weights]["creative"].score == job.report["scores"]["creative"]["score"]
+    assert process.queue.known().counting[weights]["creative"].score == job.report["scores"]["creative"]["score"]
     models = asked(ollama)
     assert models == ["able:1b"] * (len(models) - JUDGED) + ["judge:7b"] * JUDGED
     assert bench.heard == JUDGED
