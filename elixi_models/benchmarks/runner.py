@@ -9,7 +9,7 @@ from typing import Protocol
 from ..performance import MIN_GAPS, token_gaps
 from ..records import Failure, Measurement
 from .judgement import Judgement
-from .speed import is_unstable, prefill_figure
+from .speed import is_unstable, prefill_rate
 from .suites import Item, Kind, Plan
 from .verifiers import Verdict, verify
 
@@ -235,7 +235,7 @@ class Runner:
             return self._load_timeout_s
         replies = self._findings.replies("decode", "prefill", "custom")
         gaps = [found for reply in replies if (found := token_gaps(reply)) is not None]
-        prefill: float | None = prefill_figure(replies)["value"]
+        prefill = prefill_rate(replies)
         if not gaps or not prefill:
             return _FIRST_TIMEOUT_S
         token_s = sum(eval_s for _, eval_s in gaps) / sum(count for count, _ in gaps)

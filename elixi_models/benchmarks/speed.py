@@ -35,13 +35,23 @@ def first_token_figure(replies: Sequence[Measurement]) -> Figure:
 
 def prefill_figure(replies: Sequence[Measurement]) -> Figure:
     """Prompt tokens per second: the median, without replies that were answered from a cache."""
+    return _figure(_prefill_rates(replies), statistics.median)
+
+
+def prefill_rate(replies: Sequence[Measurement]) -> float | None:
+    """The value of that figure alone: its interval takes milliseconds."""
+    rates = _prefill_rates(replies)
+    return statistics.median(rates) if rates else None
+
+
+def _prefill_rates(replies: Sequence[Measurement]) -> list[float]:
     rates = [
         reply.prompt_tokens / prompt_s
         for reply in replies
         if reply.outcome == "ok" and reply.prompt_tokens and (prompt_s := believable_s(reply.prompt_s))
     ]
     usual = statistics.median(rates) if rates else 0.0
-    return _figure([rate for rate in rates if rate <= _CACHED * usual], statistics.median)
+    return [rate for rate in rates if rate <= _CACHED * usual]
 
 
 def server_rate(replies: Sequence[Measurement]) -> float | None:
