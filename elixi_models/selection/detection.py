@@ -14,7 +14,7 @@ from importlib.resources import files
 from itertools import accumulate, pairwise
 
 from ..records import Task
-from .features import excerpt, features
+from .features import excerpt, features, tokens
 
 #: The order of the columns in the weights file.
 LABELS: tuple[Task, ...] = ("general", "coding", "analysis", "creative")
@@ -26,14 +26,18 @@ _FENCE = "```"
 _BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _REWRITING = frozenset(("translate", "translation", "summarize", "summarise", "summary", "proofread"))
 _HEADER = struct.Struct("<Id4d")
+_RAISE, _FIELD, _SHIFTS = 128, 0xFFFFFF, (0, 24, 48, 72)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One row of four int8 weights for each known feature, kept as columns; `unit` is the size of weight 1."""
+    """The weights of each known feature by its hash; `unit` is the size of weight 1.
+
+    The int8 weights of a feature for LABELS stand in one number, each raised by 128 in a field of its own that is wide
+    enough for the sum of 65,000: one addition adds all four.
+    """
 
     rows: Mapping[int, int]
-    columns: tuple[memoryview, ...]
     unit: float
     biases: tuple[float, ...]
 
@@ -41,13 +45,14 @@ class Weights:
         """How likely each of LABELS is, 0-1, given the hashes of a message's features; unknown ones count nothing."""
         known = [row for row in map(self.rows.get, hashes) if row is not None]
         size = self.unit / math.sqrt(len(known) or 1)
-        sums = [sum(map(column.__getitem__, known)) for column in self.columns]
+        total, raised = sum(known), _RAISE * len(known)
+        sums = [(total >> shift & _FIELD) - raised for shift in _SHIFTS]
         scores = [bias + size * part for bias, part in zip(self.biases, sums, strict=True)]
         highest = max(scores)
         shares = [math.exp(score - highest) for score in scores]
         # fsum: a plain sum differs in the last digit from Python 3.12 on.
-        total = math.fsum(shares)
-        return [share / total for share in shares]
+        total_share = math.fsum(shares)
+        return [share / total_share for share in shares]
 
 
 def pack(hashes: list[int], columns: list[list[int]], unit: float, biases: list[float]) -> bytes:
@@ -64,8 +69,12 @@ def unpack(packed: bytes) -> Weights:
     count, unit, *biases = _HEADER.unpack_from(plain)
     parts = [plain[start : start + count] for start in range(_HEADER.size, len(plain), count)]
     hashes = accumulate(low + (high << 8) for low, high in zip(parts[0], parts[1], strict=True))
-    rows = {value: row for row, value in enumerate(hashes)}
-    return Weights(rows, tuple(part.cast("b") for part in parts[2:]), unit, tuple(biases))
+    columns = [part.cast("b") for part in parts[2:]]
+    return Weights(dict(zip(hashes, map(_joined, *columns), strict=True)), unit, tuple(biases))
+
+
+def _joined(*weights: int) -> int:
+    return sum(weight + _RAISE << shift for weight, shift in zip(weights, _SHIFTS, strict=True))
 
 
 def hashed(found: Iterable[str]) -> list[int]:
@@ -98,12 +107,12 @@ def detect(prompt: str) -> tuple[Task, float, str]:
         for a summary, "classifier", or "unsure" when no task reached 0.4 and general was taken.
     """
     text, words = excerpt(prompt), dictionary()
-    found = features(text, words)
-    if _FENCE in prompt:
-        if not _REWRITING & found:
+    # A search for one character is many times as quick as one for three.
+    if "`" in prompt and _FENCE in prompt:
+        if _REWRITING.isdisjoint(tokens(text, words)):
             return "coding", _FENCED_SHARE, "code_block"
-        found = features(_BLOCK.sub("\n", text), words)
-    probabilities = _weights().probabilities(hashed(found))
+        text = _BLOCK.sub("\n", text)
+    probabilities = _weights().probabilities(hashed(features(text, words)))
     best = max(range(len(LABELS)), key=probabilities.__getitem__)
     if probabilities[best] < SURE:
         return LABELS[0], probabilities[0], "unsure"

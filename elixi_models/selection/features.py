@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 _HEAD_CHARS = 600
@@ -20,7 +20,9 @@ _ASKING = re.compile(
     r"você pode|puoi|potresti|можешь)\s+",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(r"\d+|[^\W\d_]+(?:['’][^\W\d_]+)*[+#]*")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*[+#]*|\d+")
+#: The same tokens of a text in lower-case ASCII, in half of the time.
+_ASCII_TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*[+#]*|[0-9]+")
 #: Said in front of any task, so they tell nothing and must not take a place among the first words.
 _POLITE = {
     *("please", "pls", "plz", "kindly", "thanks", "thank", "thx", "hi", "hello", "hey", "hallo", "hola", "bonjour"),
@@ -31,11 +33,27 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u2e80-\U0010ffff]")
 _STEM_CHARS = 5
 _FIRST_WORDS = 3
 _PAIRED_WORDS = 12
-_SIGNS = (
-    *("```", "`", "{", "}", "()", ";", "=>", "==", "!=", "</", "->", "&&", "||", "::", "//", "\\", "$", "^"),
-    *("+", "=", "*", "<", ">", "%", "?", "!", ":", '"', "/", "|", "[", "_", "…", "~", "@", "#", "#include"),
-    *("def ", "\t", "\n    ", ";\n", ".\n", "\n-", "\n*", "\n\n", "...", " - ", " = ", " + ", " * "),
-)
+#: By a character that each of them holds: most are not there, and one look at the character tells it for all.
+_SIGNS: Mapping[str, Sequence[str]] = {
+    **{sign: (sign,) for sign in '{}\\$^%?!["_…~@\t'},
+    "`": ("`", "```"),
+    "(": ("()",),
+    ";": (";", ";\n"),
+    "=": ("=", "=>", "==", "!=", " = "),
+    "<": ("<", "</"),
+    ">": (">", "->"),
+    "&": ("&&",),
+    "|": ("|", "||"),
+    ":": (":", "::"),
+    "/": ("/", "//"),
+    "+": ("+", " + "),
+    "*": ("*", "\n*", " * "),
+    "-": ("\n-", " - "),
+    "#": ("#", "#include"),
+    ".": ("...",),
+    "\n": ("\n    ", "\n\n", ".\n"),
+    "d": ("def ",),
+}
 
 
 def excerpt(prompt: str) -> str:
@@ -50,26 +68,36 @@ def excerpt(prompt: str) -> str:
 
 def features(text: str, words: Mapping[str, str]) -> set[str]:
     """The features of an excerpt, in no order; `words` maps words of other languages to English ones."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    text = text.lower()
-    tokens = _tokens(text, words)
-    first = tokens[:_PAIRED_WORDS]
+    text = _plain(text)
+    found = _tokens(text, words)
+    first = found[:_PAIRED_WORDS]
     return {
-        *tokens,
-        *[f"{token[:_STEM_CHARS]}~" for token in tokens if len(token) > _STEM_CHARS],
+        *found,
+        *[f"{token[:_STEM_CHARS]}~" for token in found if len(token) > _STEM_CHARS],
         *[f"{index}^{token}" for index, token in enumerate(first[:_FIRST_WORDS])],
         *map(" ".join, pairwise(first)),
-        *_shape(text, tokens),
+        *_shape(text, found),
     }
+
+
+def tokens(text: str, words: Mapping[str, str]) -> list[str]:
+    """The words of an excerpt as `features` sees them, in their order."""
+    return _tokens(_plain(text), words)
+
+
+def _plain(text: str) -> str:
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).lower()
 
 
 def _tokens(text: str, words: Mapping[str, str]) -> list[str]:
     """Words; numbers as "0"; scripts without spaces as pairs of characters."""
-    found = [token for token in _TOKEN.findall(text) if token not in _POLITE]
-    if not text.isascii() and _UNSPACED.search(text):
-        found = [part for token in found for part in _parts(token)]
-    return ["0" if token.isdigit() else words.get(token, token) for token in found]
+    if text.isascii():
+        found = _ASCII_TOKEN.findall(text)
+    else:
+        found = _TOKEN.findall(text)
+        if _UNSPACED.search(text):
+            found = [part for token in found if token not in _POLITE for part in _parts(token)]
+    return ["0" if token.isdigit() else words.get(token, token) for token in found if token not in _POLITE]
 
 
 def _parts(token: str) -> list[str]:
@@ -78,14 +106,14 @@ def _parts(token: str) -> list[str]:
     return list(map("".join, pairwise(token)))
 
 
-def _shape(text: str, tokens: list[str]) -> list[str]:
+def _shape(text: str, tokens: Sequence[str]) -> list[str]:
     numbers = tokens.count("0")
     found = [
         f"#numbers {min(numbers, 4) if numbers < 8 else 5}",
         f"#share of numbers {10 * numbers // (len(tokens) + 1)}",
         f"#words {len(tokens).bit_length()}",
     ]
-    for sign in _SIGNS:
+    for sign in [sign for mark, signs in _SIGNS.items() if mark in text for sign in signs]:
         count = text.count(sign)
         if count:
             found.append(f"#{sign}")

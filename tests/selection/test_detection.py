@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import elixi_models
 from elixi_models.selection import detection
 from elixi_models.selection.detection import LABELS, detect, dictionary, hashed, pack, unpack
-from elixi_models.selection.features import excerpt, features
+from elixi_models.selection.features import excerpt, features, tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(elixi_models.__file__).resolve().parent
@@ -159,8 +160,10 @@ def test_weights_are_packed_and_unpacked_unchanged() -> None:
     """Gaps of one and two bytes, all int8."""
     hashes, columns = [3, 260, 60_000], [[-127, 0, 5], [127, 1, -5], [0, 0, 0], [0, -1, 0]]
     weights = unpack(pack(hashes, columns, 0.25, [1.0, 0.0, 0.0, -1.0]))
-    assert dict(weights.rows) == {3: 0, 260: 1, 60_000: 2}
-    assert [list(column) for column in weights.columns] == columns
+    fields = {
+        known: [(row >> shift & 0xFFFFFF) - 128 for shift in (0, 24, 48, 72)] for known, row in weights.rows.items()
+    }
+    assert fields == {3: [-127, 127, 0, 0], 260: [0, 1, 0, -1], 60_000: [5, -5, 0, 0]}
     assert (weights.unit, weights.biases) == (0.25, (1.0, 0.0, 0.0, -1.0))
 
 
@@ -175,6 +178,46 @@ def test_the_score_is_the_sum_of_the_known_weights_over_the_root_of_their_number
     weights = unpack(pack([1, 2], [[4, 4], [0, 0], [0, 0], [0, 0]], 0.5, [0.0] * 4))
     odds = weights.probabilities([1, 2, 99])
     assert odds[0] / odds[1] == pytest.approx(2.718281828 ** (8 * 0.5 / 2**0.5))
+
+
+def test_any_number_of_weights_adds_up() -> None:
+    """Each task for itself, also when thousands of features of one sign come together."""
+    count = 5000
+    weights = unpack(
+        pack([*range(1, count + 1)], [[127] * count, [-127] * count, [0] * count, [1] * count], 1e-4, [0.0] * 4)
+    )
+    odds = weights.probabilities(range(1, count + 1))
+    assert odds[0] / odds[2] == pytest.approx(math.exp(127 * 1e-4 * count**0.5))
+    assert odds[1] / odds[2] == pytest.approx(math.exp(-127 * 1e-4 * count**0.5))
+    assert odds[3] / odds[2] == pytest.approx(math.exp(1e-4 * count**0.5))
+
+
+def test_plain_letters_are_read_as_all_letters_are() -> None:
+    """ASCII has a quicker way to the same words: beside a letter of any other script nothing else changes."""
+    text = "Don't print('a1b2') -- c++, C#; f(x) = 3.5e-7 * it's o'clock's 'quoted' snake_case __init__ 007\n"
+    assert tokens(f"{text} \u0436", {}) == [*tokens(text, {}), "\u0436"]
+    assert tokens(text, {})[:8] == ["don't", "print", "a", "0", "b", "0", "c++", "c#"]
+
+
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [
+        ("a => b == c != d", {"#=", "#=>", "#==", "#!=", "#!", "#>", "#3="}),
+        ("</p> ->", {"#<", "#</", "#/", "#>", "#->"}),
+        ("def f():\n    x", {"#def ", "#()", "#:", "#\n    "}),
+        ("```\n\n- a\n* b;\n...", {"#```", "#`", "#3`", "#\n\n", "#\n-", "#\n*", "#*", "#;", "#;\n", "#..."}),
+        ("1 + 2 - 3 * 4 = 5", {"#+", "# + ", "# - ", "#*", "# * ", "#=", "# = "}),
+        ("a && b || c :: d // #include \u2026.\n", {"#&&", "#|", "#||", "#:", "#::", "#/", "#//", "##", "##include",
+                                                   "#\u2026", "#.\n"}),
+        ("{}\\$^<%?![\"_~@\t]", {f"#{sign}" for sign in "{}\\$^<%?![\"_~@\t"}),
+        ("?" * 10, {"#?", "#3?", "#10?"}),
+        ("a-b c(d) & .", set()),
+    ],
+)  # fmt: skip
+def test_signs_are_told_with_how_often_they_stand_there(text: str, signs: set[str]) -> None:
+    """Once, three times, ten times; and none that is not there."""
+    told = {feature for feature in features(text, {}) if feature.startswith("#")}
+    assert {feature for feature in told if not feature.startswith(("#numbers ", "#share of ", "#words "))} == signs
 
 
 def test_hashes_are_the_same_everywhere() -> None:
