@@ -81,46 +81,50 @@ def sift(inputs: SelectionInputs, request: Request) -> Field:
     Capability and cloud are never overlooked. Too little memory for all leaves `fitting` empty. Among those that fit,
     a context too short for the prompt or a rest is overlooked when it would leave nobody.
     """
-    rejected: list[Rejection] = []
-    usable = _split(inputs.view.installed, lambda model: _unusable(model, inputs, request), rejected)
+    usable, rejected = _split(inputs.view.installed, lambda model: _unusable(model, inputs, request))
     free_bytes, residents = obtainable_bytes(inputs), resident_names(inputs.view)
-    fitting = _split(usable, lambda model: _misfit(model, residents, free_bytes), rejected)
+    fitting, misfits = _split(usable, lambda model: _misfit(model, residents, free_bytes))
+    rejected += misfits
     flags = []
-    aside: list[Rejection] = []
-    roomy = _split(fitting, lambda model: _too_short(model, request), aside)
-    if fitting and not roomy:
-        longest = max(model.context_length or 0 for model in fitting)
-        roomy = _split(fitting, lambda model: _shorter(model, longest), aside := [])
-        flags.append("prompt_too_long")
-    rejected += aside
-    awake = _split(roomy, lambda model: resting(model, inputs), aside := [])
-    if roomy and not awake:
-        awake, aside = roomy, []
-        flags.append("all_resting")
-    rejected += aside
-    return Field(tuple(usable), tuple(awake), tuple(rejected), tuple(flags), residents)
+    if request.prompt_tokens:
+        roomy, cramped = _split(fitting, lambda model: _too_short(model, request))
+        if fitting and not roomy:
+            longest = max(model.context_length or 0 for model in fitting)
+            roomy, cramped = _split(fitting, lambda model: _shorter(model, longest))
+            flags.append("prompt_too_long")
+        fitting, rejected = roomy, rejected + cramped
+    if inputs.calls:
+        awake, at_rest = _split(fitting, lambda model: resting(model, inputs))
+        if fitting and not awake:
+            flags.append("all_resting")
+        else:
+            fitting, rejected = awake, rejected + at_rest
+    return Field(tuple(usable), tuple(fitting), tuple(rejected), tuple(flags), residents)
 
 
 def _split(
-    models: Sequence[InstalledModel], why_not: Callable[[InstalledModel], str | None], rejected: list[Rejection]
-) -> list[InstalledModel]:
-    left = []
+    models: Sequence[InstalledModel], why_not: Callable[[InstalledModel], str | None]
+) -> tuple[list[InstalledModel], list[Rejection]]:
+    left, rejected = [], []
     for model in models:
         reason = why_not(model)
         if reason is None:
             left.append(model)
         else:
             rejected.append(Rejection(model.name, reason))
-    return left
+    return left, rejected
 
 
 def _unusable(model: InstalledModel, inputs: SelectionInputs, request: Request) -> str | None:
     if model.remote and not inputs.allow_cloud:
         return "runs in the cloud, which is not allowed"
-    if model.can_chat is False:
+    able = model.can_chat
+    if able is False:
         return "cannot chat"
-    if model.can_chat is None and prior.is_embedder_by_name(model):
+    if able is None and prior.is_embedder_by_name(model):
         return "is known as an embedder"
+    if not request.needs:
+        return None
     lacking = next((need for need in request.needs if need not in (model.capabilities or ())), None)
     return None if lacking is None else f"is not known to have the capability {lacking}"
 
@@ -136,7 +140,7 @@ def _misfit(model: InstalledModel, residents: frozenset[str], free_bytes: int | 
 
 def _too_short(model: InstalledModel, request: Request) -> str | None:
     wanted = request.prompt_tokens + ANSWER_TOKENS
-    if not request.prompt_tokens or model.context_length is None or model.context_length >= wanted:
+    if model.context_length is None or model.context_length >= wanted:
         return None
     return f"reads {model.context_length} tokens, the prompt and its answer take about {wanted}"
 

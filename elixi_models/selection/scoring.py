@@ -6,21 +6,23 @@ including a fifth of the load when the model is not resident.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite, log10
 from statistics import median
+from typing import NamedTuple
 
+from .. import names
 from ..inventory import InstalledModel
 from ..quality import TaskScore
-from ..records import Candidate, ModelSummary, Task
+from ..records import TASKS, Candidate, ModelSummary, Task
 from . import prior
 from .breaker import error_share, smoothed_errors
 from .filters import SelectionInputs, needed_bytes
 
-#: Tokens of a typical answer, and how much its time weighs, by task.
-_TOKENS: Mapping[Task, int] = {"general": 150, "coding": 300, "analysis": 250, "creative": 350, "fast": 80}
-_TIME_WEIGHT: Mapping[Task, float] = {"general": 1.0, "coding": 0.8, "analysis": 0.7, "creative": 0.6, "fast": 4.0}
+#: Tokens of a typical answer and points for each tenfold of its time, by task, in the order of TASKS.
+_TOKENS = (150, 300, 250, 350, 80)
+_TIME_POINTS = (10.0, 8.0, 7.0, 6.0, 40.0)
 #: Assumed until anything was measured: a desktop's memory bandwidth and disk, and the prompt of a typical message.
 _BANDWIDTH_BYTES_PER_S = 45e9
 _DISK_BYTES_PER_S = 0.5e9
@@ -31,10 +33,10 @@ _FREE_CLASS_BYTES = 2 * 1024**3
 _MEMORY_POINTS = 3.0
 _PIN_POINTS = 5.0
 _ERROR_POINTS = 40.0
+_UNTRIED = ModelSummary()
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
+class Speed(NamedTuple):
     """Seconds a token, to the first token and for the load (0 when resident); whether any of it was measured."""
 
     per_token_s: float
@@ -42,44 +44,60 @@ class Speed:
     load_s: float
     source: str
 
+    def answers_s(self) -> list[float]:
+        """A typical answer of each of TASKS: first token, the others, a fifth of the load."""
+        per_token_s, first_s, load_s = self.per_token_s, self.first_s, self.load_s / 5
+        return [first_s + tokens * per_token_s + load_s for tokens in _TOKENS]
+
     def answer_s(self, task: Task) -> float:
-        """A typical answer: first token, the others, a fifth of the load."""
-        return self.first_s + _TOKENS[task] * self.per_token_s + self.load_s / 5
+        """That of one task."""
+        return self.answers_s()[TASKS.index(task)]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is the same for every task of one model."""
+class Standing(NamedTuple):
+    """What one model is worth, in points that are not rounded yet; by task in the order of TASKS where it matters.
+
+    `key` is what the name is compared by; `utilities` are the sums of the terms.
+    """
 
     model: InstalledModel
+    key: str
     summary: ModelSummary
     resident: bool
     speed: Speed
-    penalty: float
-    fixed: Mapping[str, float]
+    qualities: Sequence[float]
+    errors: float
+    memory: float
+    pin: float
+    utilities: Sequence[float]
 
 
 def standing(model: InstalledModel, inputs: SelectionInputs, resident: bool, bandwidth: float) -> Standing:
-    """Look a model up once for all tasks."""
-    summary = inputs.summaries.get(model.name) or ModelSummary()
-    fixed = {
-        "errors": round(0.0 - _ERROR_POINTS * _errors(model, summary, inputs), 4),
-        "memory": 0.0 - _memory_cost(model, inputs, resident),
-        "pin": _PIN_POINTS if model.name == inputs.preferred else 0.0,
-    }
-    penalty = prior.quantization_penalty(model.quantization, prior.billions_of_parameters(model))
-    return Standing(model, summary, resident, expected_speed(model, summary, resident, bandwidth), penalty, fixed)
+    """Judge a model for all tasks. Rounding costs more than all the rest: that is left to `candidate`."""
+    summary = inputs.summaries.get(model.name) or _UNTRIED
+    speed = expected_speed(model, summary, resident, bandwidth)
+    qualities = _qualities(model, inputs)
+    errors = 0.0 - _ERROR_POINTS * _errors(model, summary, inputs)
+    memory = 0.0 - _memory_cost(model, inputs, resident)
+    pin = _PIN_POINTS if model.name == inputs.preferred else 0.0
+    rest = errors + memory + pin
+    utilities = [
+        quality - points * log10(1 + time_s / 5) + rest
+        for quality, points, time_s in zip(qualities, _TIME_POINTS, speed.answers_s(), strict=True)
+    ]
+    key = names.key(model.name)
+    return Standing(model, key, summary, resident, speed, qualities, errors, memory, pin, utilities)
 
 
-def score(task: Task, subject: Standing, inputs: SelectionInputs) -> Candidate:
-    """The terms of one model for one task; a measured quality replaces the prior and its quantization penalty."""
-    model = subject.model
-    measured = measured_quality(task, model, inputs)
-    quality = measured.score if measured else prior.estimate(model, task).score - subject.penalty
+def candidate(task: Task, subject: Standing) -> Candidate:
+    """One model for one task, as it is compared and shown: all to four decimals, so that the sums can be done again."""
+    at, model = TASKS.index(task), subject.model
     terms = {
-        "quality": round(quality, 4),
-        "latency": round(0.0 - _TIME_WEIGHT[task] * 10 * math.log10(1 + subject.speed.answer_s(task) / 5), 4),
-        **subject.fixed,
+        "quality": round(subject.qualities[at], 4),
+        "latency": round(0.0 - _TIME_POINTS[at] * log10(1 + subject.speed.answer_s(task) / 5), 4),
+        "errors": round(subject.errors, 4),
+        "memory": subject.memory,
+        "pin": subject.pin,
     }
     return Candidate(model.name, round(sum(terms.values()), 4), terms, subject.resident, model.size_bytes or 0)
 
@@ -103,7 +121,22 @@ def evidence(task: Task, subject: Standing, inputs: SelectionInputs) -> dict[str
 def measured_quality(task: Task, model: InstalledModel, inputs: SelectionInputs) -> TaskScore | None:
     """What a benchmark says, if it is a figure at all; `fast` is judged as general."""
     found = inputs.measured.get(model.name, {}).get("general" if task == "fast" else task)
-    return found if found is not None and math.isfinite(found.score) else None
+    return found if found is not None and isfinite(found.score) else None
+
+
+def _qualities(model: InstalledModel, inputs: SelectionInputs) -> Sequence[float]:
+    """By task: what was measured; elsewhere the prior less what the quantization costs."""
+    believed = _believed(model)
+    if not inputs.measured.get(model.name):
+        return believed
+    measured = [measured_quality(task, model, inputs) for task in TASKS]
+    return [known.score if known else prior for known, prior in zip(measured, believed, strict=True)]
+
+
+@lru_cache(maxsize=1024)
+def _believed(model: InstalledModel) -> Sequence[float]:
+    penalty = prior.quantization_penalty(model.quantization, prior.billions_of_parameters(model))
+    return tuple(prior.estimate(model, task).score - penalty for task in TASKS)
 
 
 def effective_bandwidth(models: Sequence[InstalledModel], summaries: Mapping[str, ModelSummary]) -> float:
