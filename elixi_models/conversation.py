@@ -20,8 +20,21 @@ class Conversation:
     def __init__(self, parts: Assembly) -> None:
         self._parts = parts
 
+    def best(self, task_type: str | None, prompt: str | None, needs: Sequence[str] = ()) -> str:
+        """The name of what `choose` chooses; microseconds, but for the very first look at the server.
+
+        Raises:
+            as `choose`.
+        """
+        parts = self._parts
+        parts.look()
+        name = parts.selector.best(task_type, prompt, needs=_checked(needs) if needs else ())
+        if name is None:
+            raise NoUsableModel(_nobody(needs))
+        return name
+
     def choose(self, task_type: str | None, prompt: str | None, needs: Sequence[str] = ()) -> Choice:
-        """The best installed model; waits a moment for the very first look at the server, else microseconds.
+        """The best installed model with the reasons; waits a moment for the very first look at the server.
 
         Raises:
             InvalidRequest: an unknown need.

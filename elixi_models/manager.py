@@ -160,7 +160,7 @@ class ModelManager(elixi.BaseAnalyzer):  # type: ignore[misc,valid-type]
         Args:
             needs: what the message takes beside text: `vision`, `tools`, `thinking`, `insert`, `audio`.
         """
-        return self.service.recommend(task_type, prompt, needs=needs).model
+        return self.service.best(task_type, prompt, needs=needs)
 
     @never_raises(refusal_envelope)
     def recommend_model(

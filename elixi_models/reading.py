@@ -153,10 +153,15 @@ class ModelReader:
         history = self.parts.archive.recall(span, wait_s=self.settings.switch_wait_s if wait_s is None else wait_s)
         return replace(history, benchmarks=benchmarks_within(span, self.parts.benchmarks.all()))
 
+    def best(self, task_type: str | None = None, prompt: str | None = None, *, needs: Sequence[str] = ()) -> str:
+        """The installed name of the best model for a task; microseconds, from memory. Errors as of `recommend`."""
+        self.start()
+        return self._conversation.best(task_type, prompt, needs)
+
     def recommend(
         self, task_type: str | None = None, prompt: str | None = None, *, needs: Sequence[str] = ()
     ) -> Choice:
-        """The best installed model for a task, with the reason; microseconds, from memory.
+        """The best installed model for a task, with the reason; less than a millisecond, from memory.
 
         Args:
             needs: capabilities that the message takes, of `records.NEEDS` (`vision` for an image …).

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
+import json
 import random
-import socket
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +16,11 @@ from elixi_models.inventory import InstalledModel, LoadedModel, ServerView
 from elixi_models.quality import TaskScore
 from elixi_models.records import TASKS, Choice, ModelSummary, ResourceSample
 from elixi_models.selection.filters import needed_bytes
-from elixi_models.selection.ranking import SelectionInputs, rank
+from elixi_models.selection.ranking import SelectionInputs, decide, prepare, rank
 from elixi_models.selection.scoring import effective_bandwidth, expected_speed
 from elixi_models.selection.snapshot import Selector
 
+ROOT = Path(__file__).resolve().parents[2]
 GB = 1_000_000_000
 CHAT = ("completion",)
 
@@ -287,7 +290,7 @@ def test_the_present_choice_stays_within_two_points() -> None:
 
 def test_nothing_built_and_nothing_installed_is_none() -> None:
     """Before the first look, and on an empty server."""
-    assert Selector().choose("coding") is None
+    assert Selector().choose("coding") is Selector().best("coding") is None
     assert choose(inputs()) is None
 
 
@@ -327,33 +330,62 @@ def test_over_random_inventories_the_choice_is_sound() -> None:
         assert picked in fitting or not fitting
 
 
-def test_a_choice_touches_neither_network_nor_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With sockets and files forbidden it still answers, with and without a prompt."""
-    selector = Selector()
-    selector.rebuild(inputs(model("llama3.1:8b")))
+WATCHED = """
+import json, sys
+from elixi_models.inventory import InstalledModel, ServerView
+from elixi_models.records import ResourceSample
+from elixi_models.selection.snapshot import SelectionInputs, Selector
 
-    def forbidden(*args: object, **kwargs: object) -> None:
-        raise AssertionError("I/O on the hot path")
+selector, events = Selector(), []
+view = ServerView("u", 1.0, True, installed=(InstalledModel("llama3.1:8b", "d", 10**9, capabilities=("completion",)),))
+selector.rebuild(SelectionInputs(view, {}, {}, ResourceSample()))
+told = []
+sys.addaudithook(lambda event, given: events.append([event, str(given[0]) if given else ""]))
+for ask in (
+    lambda: (selector.best("coding"), selector.choose("coding"), selector.best("fast", "x" * 9000)),
+    lambda: selector.best(prompt="Tell me a story about a fox"),
+    lambda: (selector.best(prompt="Fix this function"), selector.choose(prompt="Was ist das?", needs=("tools",))),
+):
+    events.clear()
+    ask()
+    told.append([one for one in events if one[0].startswith(("open", "os.", "socket.", "subprocess."))])
+print(json.dumps(told))
+"""
 
-    monkeypatch.setattr(socket, "socket", forbidden)
-    monkeypatch.setattr(builtins, "open", forbidden)
-    assert selector.choose("coding") is not None
-    assert selector.choose(None, "Tell me a story about a fox") is not None
+
+def test_a_choice_touches_neither_network_nor_files() -> None:
+    """The interpreter tells of every file and socket. Only the first prompt of all reads: the detector's two files."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    explicit, first, later = json.loads(done.stdout)
+    assert (explicit, later) == ([], [])
+    assert {event for event, _ in first} == {"open"}
+    assert {Path(name).name for _, name in first} == {"detection.weights", "detection_words.txt"}
+
+
+def told(choice: Choice | None) -> frozenset[str]:
+    """Every model that a choice speaks of."""
+    assert choice is not None
+    assert choice.utility == pytest.approx(sum(choice.terms.values()))
+    assert {one.model for one in choice.ranking} == {choice.model, *(entry.model for entry in choice.rejected)}
+    return frozenset(one.model for one in choice.ranking)
 
 
 def test_readers_never_see_a_half_built_snapshot() -> None:
-    """Eight threads read while two inventories alternate: each choice belongs to one of them."""
-    one, two = inputs(model("one:7b")), inputs(model("two:7b"))
+    """Eight threads read while two inventories alternate: each choice, and its reasons, belong to one of them."""
+    one, two = (inputs(*[model(f"{name}{number}:7b") for number in range(5)]) for name in ("one", "two"))
     selector = Selector()
     selector.rebuild(one)
     stop, seen = threading.Event(), set()
 
     def read() -> None:
         while not stop.is_set():
-            answers = {selector.snapshot.choices[(task, "default")].model for task in ("general",)}
-            choice = selector.choose("coding")
-            seen.update(answers | {choice.model if choice else "none"})
+            seen.update({told(selector.choose("coding")), told(selector.choose(None, "Write a poem"))})
+            best = selector.best("general")
+            seen.add(next((whole for whole in wholes if best in whole), frozenset()))
 
+    wholes = [frozenset(each.name for each in given.view.installed) for given in (one, two)]
     readers = [threading.Thread(target=read) for _ in range(8)]
     for reader in readers:
         reader.start()
@@ -363,7 +395,42 @@ def test_readers_never_see_a_half_built_snapshot() -> None:
     stop.set()
     for reader in readers:
         reader.join()
-    assert seen <= {"one:7b", "two:7b"}
+    assert seen == set(wholes)
+
+
+def test_reasons_asked_for_late_are_those_of_the_decision() -> None:
+    """Whoever holds a snapshot is told what it was decided from, whatever was rebuilt since; and what is held stays."""
+    first, second = model("llama3.1:8b"), model("llama3.1:8b-instruct")
+    asked, silent = Selector(), Selector()
+    for selector in (asked, silent):
+        selector.rebuild(inputs(first, second, loaded=(first.name,)))
+    at_once, earlier = asked.choose("coding"), silent.snapshot
+    for selector in (asked, silent):
+        selector.rebuild(inputs(first, second, loaded=(second.name,)))
+    assert asked.choose("coding") == silent.choose("coding") != at_once
+    silent.snapshot = earlier
+    assert silent.choose("coding") == at_once
+
+
+@pytest.mark.parametrize("loaded", [0, 7])
+def test_the_name_alone_is_that_of_the_choice(loaded: int) -> None:
+    """Over many alike models, where ties of a tenth of a point decide and an incumbent is kept."""
+    dice = random.Random(loaded)
+    for _ in range(200):
+        models = [model(f"m{number}:7b", dice.choice([4.0, 4.004, 4.1])) for number in range(12)]
+        speeds = {one.name: ModelSummary(ms_per_token=dice.choice([20.0, 20.05, 20.1]), ttft_ms=9.0) for one in models}
+        given = inputs(*models, loaded=(models[loaded].name,), summaries=speeds)
+        held = {dice.choice(models).name.upper(): dice.choice([0.05, 2.0])}
+        for task in TASKS:
+            ranked = rank(task, given, incumbents=held)
+            assert ranked is not None
+            first = ranked.ranking[0]
+            incumbent = next(one for one in ranked.ranking if one.model.upper() in held)
+            stays = first.utility - incumbent.utility <= next(iter(held.values()))
+            assert ranked.model == (incumbent if stays else first).model
+            decision = decide(task, prepare(given), held)
+            assert decision is not None
+            assert (decision.model.name, decision.decided_by) == (ranked.model, "score")
 
 
 def test_a_slow_machine_is_slow_for_the_models_it_was_not_measured_with() -> None:

@@ -73,16 +73,19 @@ def test_the_selector_measures_the_prompt() -> None:
     selector = Selector(clock=lambda: 1.0)
     selector.rebuild(inputs(GOOD, WEAK))
     short, long, huge = (selector.choose("general", "x" * size) for size in (900, 12_000, 900_000))
-    assert short is selector.snapshot.choices[("general", "explicit")]
+    assert short is selector.choose("general")
     assert long is not None
     assert huge is not None
     assert (long.model, long.flags) == (WEAK.name, ())
     assert (huge.model, huge.flags) == (WEAK.name, ("prompt_too_long",))
-    assert len(selector.snapshot.special) == 2
-    assert selector.choose("general", "x" * 12_300) == long
-    assert len(selector.snapshot.special) == 2
+    asked = dict(selector.snapshot.asked)
+    assert len(asked) == 3
+    assert selector.choose("general", "x" * 12_300) is long
+    assert selector.best("general", "x" * 12_300) == WEAK.name
+    assert selector.snapshot.asked == asked
     assert selector.choose("general", "x" * 1500) is short
     assert Selector().choose("general", "x" * 12_000, needs=["vision"]) is None
+    assert Selector().best("general", "x" * 12_000, needs=["vision"]) is None
 
 
 def test_a_needed_capability_decides() -> None:
@@ -194,8 +197,8 @@ def test_speed_that_moves_less_than_fifteen_percent_moves_nothing() -> None:
     figures = []
     for ms in (None, 100.0, 114.0, 116.0):
         selector.rebuild(inputs(GOOD, summaries={GOOD.name: ModelSummary(ms_per_token=ms, ttft_ms=ms)}))
-        assert selector.snapshot.inputs is not None
-        figures.append(selector.snapshot.inputs.summaries[GOOD.name].ms_per_token)
+        assert selector.snapshot.prepared is not None
+        figures.append(selector.snapshot.prepared.inputs.summaries[GOOD.name].ms_per_token)
     assert figures == [None, 100.0, 100.0, 116.0]
 
 

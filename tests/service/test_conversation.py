@@ -155,7 +155,9 @@ def test_choices_for_the_same_needs_are_made_once(ollama: OllamaEmulator, make_s
     for needs in (("vision", "tools"), ("tools", "vision"), ("tools", "vision", "tools")):
         with pytest.raises(NoUsableModel):
             service.recommend("coding", needs=needs)
-    assert len(service.parts.selector.snapshot.special) == 1
+        with pytest.raises(NoUsableModel):
+            service.best("coding", needs=needs)
+    assert len(service.parts.selector.snapshot.asked) == 1
 
 
 @pytest.mark.parametrize(
