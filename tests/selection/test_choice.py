@@ -420,7 +420,7 @@ def test_the_name_alone_is_that_of_the_choice(loaded: int) -> None:
         models = [model(f"m{number}:7b", dice.choice([4.0, 4.004, 4.1])) for number in range(12)]
         speeds = {one.name: ModelSummary(ms_per_token=dice.choice([20.0, 20.05, 20.1]), ttft_ms=9.0) for one in models}
         given = inputs(*models, loaded=(models[loaded].name,), summaries=speeds)
-        held = {dice.choice(models).name.upper(): dice.choice([0.05, 2.0])}
+        held = {dice.choice(models).name.upper(): dice.choice([-1.0, 0.01, 2.0])}
         for task in TASKS:
             ranked = rank(task, given, incumbents=held)
             assert ranked is not None
