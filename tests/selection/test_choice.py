@@ -389,9 +389,11 @@ def test_readers_never_see_a_half_built_snapshot() -> None:
     readers = [threading.Thread(target=read) for _ in range(8)]
     for reader in readers:
         reader.start()
-    for _ in range(100):
+    rounds = 0
+    while rounds < 100 or (len(seen) < 2 and rounds < 10_000):
         selector.rebuild(two)
         selector.rebuild(one)
+        rounds += 1
     stop.set()
     for reader in readers:
         reader.join()
@@ -412,14 +414,13 @@ def test_reasons_asked_for_late_are_those_of_the_decision() -> None:
     assert silent.choose("coding") == at_once
 
 
-@pytest.mark.parametrize("loaded", [0, 7])
-def test_the_name_alone_is_that_of_the_choice(loaded: int) -> None:
+def test_the_name_alone_is_that_of_the_choice() -> None:
     """Over many alike models, where ties of a tenth of a point decide and an incumbent is kept."""
-    dice = random.Random(loaded)
+    dice = random.Random(7)
     for _ in range(200):
         models = [model(f"m{number}:7b", dice.choice([4.0, 4.004, 4.1])) for number in range(12)]
         speeds = {one.name: ModelSummary(ms_per_token=dice.choice([20.0, 20.05, 20.1]), ttft_ms=9.0) for one in models}
-        given = inputs(*models, loaded=(models[loaded].name,), summaries=speeds)
+        given = inputs(*models, summaries=speeds)
         held = {dice.choice(models).name.upper(): dice.choice([-1.0, 0.01, 2.0])}
         for task in TASKS:
             ranked = rank(task, given, incumbents=held)
