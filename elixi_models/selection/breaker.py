@@ -15,6 +15,7 @@ _FIRST_REST_S = 30.0
 _LONGEST_REST_S = 900.0
 #: Neither the model's doing nor a sign of its health.
 _NO_EVIDENCE = frozenset({"cancelled", "unreachable"})
+_NO_FAILURE = _NO_EVIDENCE | {"ok"}
 _ERRORS_WINDOW = 200
 _HALF_LIFE_S = 3600.0
 _TOLERATED = 0.05
@@ -37,9 +38,11 @@ def judge(calls: Sequence[Measurement], now_s: float) -> Breaker:
     trial, 15 min at most. A good call closes it. Calls that were cancelled, or that never reached the server, do not
     count. A clock that was set back ends a rest rather than prolonging it.
     """
+    if not _any_failed(calls):
+        return Breaker()
     recent: deque[bool] = deque(maxlen=_WINDOW)
     until_s: float | None = None
-    trips = 0
+    trips = in_a_row = 0
     for call in _evidence(calls):
         ended_s = call.created_at_s + call.duration_s
         if until_s is not None:
@@ -49,8 +52,9 @@ def judge(calls: Sequence[Measurement], now_s: float) -> Breaker:
                 until_s, trips = ended_s + _rest_s(trips), trips + 1
             continue
         recent.append(call.failed)
-        if _is_tripped(recent):
-            until_s, trips = ended_s + _rest_s(0), 1
+        in_a_row = in_a_row + 1 if call.failed else 0
+        if in_a_row == _IN_A_ROW or (len(recent) == _WINDOW and sum(recent) * 2 >= _WINDOW):
+            until_s, trips, in_a_row = ended_s + _rest_s(0), 1, 0
             recent.clear()
     if until_s is None:
         return Breaker()
@@ -63,6 +67,8 @@ def error_share(calls: Sequence[Measurement], now_s: float) -> float:
 
     Over the newest 200 calls; a call counts half after an hour.
     """
+    if not _any_failed(calls):
+        return 0.0
     failures = attempts = 0.0
     for call in list(_evidence(calls))[-_ERRORS_WINDOW:]:
         weight = 0.5 ** (max(0.0, now_s - call.created_at_s) / _HALF_LIFE_S)
@@ -80,9 +86,9 @@ def _evidence(calls: Iterable[Measurement]) -> Iterable[Measurement]:
     return (call for call in calls if call.outcome not in _NO_EVIDENCE and math.isfinite(call.duration_s))
 
 
-def _is_tripped(recent: deque[bool]) -> bool:
-    in_a_row = len(recent) >= _IN_A_ROW and all(list(recent)[-_IN_A_ROW:])
-    return in_a_row or (len(recent) == _WINDOW and sum(recent) * 2 >= _WINDOW)
+def _any_failed(calls: Iterable[Measurement]) -> bool:
+    """Most models never fail, and this is told in a tenth of the time that the history takes."""
+    return not {call.outcome for call in calls} <= _NO_FAILURE
 
 
 def _rest_s(trips: int) -> float:

@@ -6,7 +6,7 @@ import gzip
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -47,6 +47,8 @@ class _Table:
     architectures: Mapping[str, str]
     models: Mapping[str, Mapping[str, _Known]]
     families: Mapping[str, _Family]
+    #: The families with their letters and digits, the longest first.
+    spelled: Sequence[tuple[str, str]]
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +62,10 @@ def _table() -> _Table:
         known = _Known(facts["total_b"], facts["active_b"], scores)
         models.setdefault(family, {})[tag] = known
     families = {family: _Family(*facts) for family, facts in document["families"].items()}
-    return _Table(document["regression"], document["undated"], document["architectures"], models, families)
+    spelled = [
+        (family, _squeezed(family)) for family in sorted(families, key=lambda one: (len(one), one), reverse=True)
+    ]
+    return _Table(document["regression"], document["undated"], document["architectures"], models, families, spelled)
 
 
 def is_embedder_by_name(model: InstalledModel) -> bool:
@@ -131,9 +136,12 @@ def _same_model(variants: Mapping[str, _Known], model: InstalledModel, size_b: f
 
 def _base_family(family: str, table: _Table) -> str:
     """The longest family whose letters and digits begin the name: `llama3.2` of `hf.co/u/llama-3.2-1b-gguf`."""
-    squeezed = re.sub(r"[^a-z0-9]", "", family.rpartition("/")[2])
-    fitting = [known for known in table.families if squeezed.startswith(re.sub(r"[^a-z0-9]", "", known))]
-    return max(fitting, key=lambda known: (len(known), known)) if fitting else ""
+    squeezed = _squeezed(family.rpartition("/")[2])
+    return next((known for known, letters in table.spelled if squeezed.startswith(letters)), "")
+
+
+def _squeezed(family: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", family)
 
 
 def _active(table: _Table, family: str, size_b: float | None) -> float | None:
