@@ -43,7 +43,7 @@ class Weights:
 
     def probabilities(self, hashes: Iterable[int]) -> list[float]:
         """How likely each of LABELS is, 0-1, given the hashes of a message's features; unknown ones count nothing."""
-        known = [row for row in map(self.rows.get, hashes) if row is not None]
+        known = [*filter(None, map(self.rows.get, hashes))]
         size = self.unit / math.sqrt(len(known) or 1)
         total, raised = sum(known), _RAISE * len(known)
         sums = [(total >> shift & _FIELD) - raised for shift in _SHIFTS]
@@ -79,7 +79,7 @@ def _joined(*weights: int) -> int:
 
 def hashed(found: Iterable[str]) -> list[int]:
     """24-bit hashes of features, the same in every process and Python."""
-    return [zlib.crc32(feature.encode()) >> 8 for feature in found]
+    return [checksum >> 8 for checksum in map(zlib.crc32, map(str.encode, found))]
 
 
 @lru_cache(maxsize=1)

@@ -70,10 +70,10 @@ def features(text: str, words: Mapping[str, str]) -> set[str]:
     """The features of an excerpt, in no order; `words` maps words of other languages to English ones."""
     text = _plain(text)
     found = _tokens(text, words)
-    first = found[:_PAIRED_WORDS]
+    known, first = set(found), found[:_PAIRED_WORDS]
     return {
-        *found,
-        *[f"{token[:_STEM_CHARS]}~" for token in found if len(token) > _STEM_CHARS],
+        *known,
+        *[f"{token[:_STEM_CHARS]}~" for token in known if len(token) > _STEM_CHARS],
         *[f"{index}^{token}" for index, token in enumerate(first[:_FIRST_WORDS])],
         *map(" ".join, pairwise(first)),
         *_shape(text, found),

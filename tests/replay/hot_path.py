@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import cycle, islice
 
 from elixi_models.inventory import InstalledModel, ServerView
 from elixi_models.records import ModelSummary, ResourceSample
 from elixi_models.selection.snapshot import SelectionInputs, Selector
 
 from . import Figure
+from .detection import prompts
 
 CALLS, PROMPTS, REBUILDS, BATCHES, SLACK = 50_000, 2_500, 100, 5, 0.5
-PROMPT = ("Please compare the two proposals below and tell me which of them you would rather follow, and why. " * 100)[
-    :8000
-]
+PROMPT_CHARS, VARIETY = 8000, 50
+
+
+def long_prompts() -> Iterator[str]:
+    """Prompts of 8,000 characters of Vicuna and MT-bench one after the other, no two with the same beginning."""
+    text = "\n".join(record["prompt"] for record in prompts())
+    step = len(text) // VARIETY
+    return cycle([(text[start * step :] + text)[:PROMPT_CHARS] for start in range(VARIETY)])
 
 
 def selector(models: int) -> tuple[Selector, SelectionInputs]:
@@ -60,15 +68,28 @@ def best_us(action: Callable[[], object], times: int) -> tuple[float, float]:
     return min(p50 for p50, _ in batches), min(p99 for _, p99 in batches)
 
 
+def moved(given: SelectionInputs) -> Iterator[SelectionInputs]:
+    """The same server again and again, every model read anew and much faster or slower than before."""
+    for factor in cycle((1.5, 1.0)):
+        models = tuple(replace(model) for model in given.view.installed)
+        summaries = {
+            name: replace(summary, ms_per_token=factor * (summary.ms_per_token or 0.0))
+            for name, summary in given.summaries.items()
+        }
+        yield replace(given, view=replace(given.view, installed=models), summaries=summaries)
+
+
 def figures() -> Iterator[Figure]:
-    """Choice with 100 models, with detection at 8,000 characters, and the rebuild."""
+    """The name of the best of 100 models, the same with detection at 8,000 characters, reasons, and the rebuild."""
     hundred, given = selector(100)
     twenty, fewer = selector(20)
+    texts = long_prompts()
+    hundred.best(prompt=next(texts))
     judged = (
-        ("choice, 100 models", best_us(lambda: hundred.choose("coding"), CALLS), 5, 50, CALLS),
+        ("choice, 100 models", best_us(lambda: hundred.best("coding"), CALLS), 5, 50, CALLS),
         (
-            "with detection, 8,000 characters",
-            best_us(lambda: hundred.choose(None, PROMPT), PROMPTS),
+            f"with detection, {PROMPT_CHARS:,} characters",
+            best_us(lambda: hundred.best(prompt=next(texts)), PROMPTS),
             100,
             1000,
             PROMPTS,
@@ -81,7 +102,18 @@ def figures() -> Iterator[Figure]:
             yield Figure(
                 13, f"{name}, {share}, µs", value, slack, at_most=bound, sample=sample, source=source, steady=False
             )
-    for models, action in ((20, lambda: twenty.rebuild(fewer)), (100, lambda: hundred.rebuild(given))):
+    changed = [*islice(moved(given), REBUILDS)]
+    for name, action, bound in (
+        ("rebuild, 20 models", lambda: twenty.rebuild(fewer), 1000),
+        ("rebuild, 100 models", lambda: hundred.rebuild(given), 1000),
+        ("rebuild, 100 models, all of them changed", lambda: hundred.rebuild(changed.pop()), 1000),
+        ("reasons, 100 models, when first asked for", lambda: told(hundred), None),
+    ):
         p50, _ = best_us(action, REBUILDS)
-        name = f"rebuild, {models} models, p50, µs"
-        yield Figure(13, name, p50, 1000, at_most=1000, sample=REBUILDS, source=source, steady=False)
+        yield Figure(13, f"{name}, p50, µs", p50, 1000, at_most=bound, sample=REBUILDS, source=source, steady=False)
+
+
+def told(asked: Selector) -> object:
+    """The reasons of a choice that nobody asked for yet."""
+    asked.snapshot.asked.clear()
+    return asked.choose("coding")
