@@ -41,7 +41,7 @@ def inventory(report: Inventory) -> Json:
     """`GET available-models`."""
     return {
         "installed": [_card(card) for card in report.cards],
-        "available": [_entry(entry) for entry in report.catalogue],
+        "available": [family(entry) for entry in report.catalogue],
         "active_model": _shown(report.active),
         "active_model_installed": report.active_installed,
         "reachable": report.reachable,
@@ -76,7 +76,8 @@ def _card(card: ModelCard) -> Json:
     }
 
 
-def _entry(entry: CatalogueEntry) -> Json:
+def family(entry: CatalogueEntry) -> Json:
+    """A family of the public library in `available`."""
     return {
         "name": entry.name,
         "size": entry.parameter_size,
@@ -91,7 +92,7 @@ def _entry(entry: CatalogueEntry) -> Json:
         "features": list(entry.capabilities),
         "licence": entry.licence,
         "released": entry.released,
-        "tags": [dict(tag) for tag in entry.tags],
+        "tags": [{**tag._asdict(), "capabilities": list(tag.capabilities)} for tag in entry.tags],
     }
 
 

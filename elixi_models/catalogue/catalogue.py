@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import names
 from ..inventory import InstalledModel
@@ -17,13 +18,29 @@ from .kinds import LANGUAGES, TASK_WORDS, kind_by_name
 _REMEMBERED = 4096
 
 
+class CatalogueTag(NamedTuple):
+    """A tag of a family. `size_bytes` is exact, `size_gb_reported` the library's rounded figure; None is unknown.
+
+    `id` is the first 12 digits of the manifest's digest.
+    """
+
+    tag: str
+    parameter_size: str | None
+    size_bytes: int | None
+    size_gb_reported: float | None
+    context_length: int | None
+    quantization: str | None
+    capabilities: tuple[str, ...]
+    licence: str | None
+    released: str | None
+    id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
     """A family of the public library. Sizes and context are those of its default tag; None is unknown.
 
-    `popularity` is 1-5. `tags` are the plain ones (`latest`, `8b`), each a mapping with `tag`, `parameter_size`,
-    `size_bytes` (exact or None), `size_gb_reported` (the library's rounded figure), `context_length`,
-    `quantization`, `capabilities`, `licence`, `released`, `id` (first 12 digits of the manifest's digest).
+    `popularity` is 1-5. `tags` are the plain ones (`latest`, `8b`).
     """
 
     name: str
@@ -36,7 +53,7 @@ class CatalogueEntry:
     capabilities: tuple[str, ...]
     licence: str | None
     released: str | None
-    tags: tuple[Mapping[str, Any], ...]
+    tags: tuple[CatalogueTag, ...]
 
 
 class Catalogue:
@@ -112,17 +129,27 @@ class Catalogue:
 
 
 def _entry(family: Mapping[str, Any]) -> CatalogueEntry:
-    default: Mapping[str, Any] = next((tag for tag in family["tags"] if tag["tag"] == family["default_tag"]), {})
+    tags = tuple(map(_tag, family["tags"]))
+    default = next((tag for tag in tags if tag.tag == family["default_tag"]), None)
     return CatalogueEntry(
         name=family["name"],
         description=family["description"],
         kind=family["kind"],
         popularity=family["popularity"],
-        parameter_size=default.get("parameter_size"),
-        size_bytes=default.get("size_bytes"),
-        context_length=default.get("context_length"),
+        parameter_size=default.parameter_size if default else None,
+        size_bytes=default.size_bytes if default else None,
+        context_length=default.context_length if default else None,
         capabilities=tuple(family["capabilities"]),
         licence=family["licence"],
         released=family["released"],
-        tags=tuple(family["tags"]),
+        tags=tags,
     )
+
+
+def _tag(facts: Mapping[str, Any]) -> CatalogueTag:
+    """Hundreds of tags say the same few words: each is kept once."""
+    once: dict[str, Any] = {
+        name: sys.intern(value) if isinstance(value, str) else value for name, value in facts.items()
+    }
+    once["capabilities"] = tuple(map(sys.intern, facts["capabilities"]))
+    return CatalogueTag(**once)

@@ -38,10 +38,7 @@ class ListingText:
     def _available(self, report: Inventory) -> Fragment:
         known = self._catalogue
         if known is None or known[0] != report.catalogue:
-            known = self._catalogue = (
-                report.catalogue,
-                Fragment.of(shapes.inventory(replace(report, cards=()))["available"]),
-            )
+            known = self._catalogue = report.catalogue, Fragment.of_all(map(shapes.family, report.catalogue))
         return known[1]
 
 

@@ -41,15 +41,15 @@ def test_an_entry_tells_the_facts_of_its_default_tag(catalogue: Catalogue) -> No
     entry = catalogue.family("Llama3.2")
     assert entry is not None
     assert (entry.parameter_size, entry.size_bytes, entry.context_length) == ("3.2B", 2019393189, 131072)
-    assert [tag["tag"] for tag in entry.tags] == ["latest", "1b", "3b"]
+    assert [tag.tag for tag in entry.tags] == ["latest", "1b", "3b"]
     assert entry.licence == "llama3.2"
 
 
 def test_an_unknown_size_is_none_and_not_the_rounded_figure(catalogue: Catalogue) -> None:
     """Where no manifest was seen `size_bytes` is None although the library shows a rounded size."""
-    tags = [tag for entry in catalogue.entries() for tag in entry.tags if tag["size_bytes"] is None]
+    tags = [tag for entry in catalogue.entries() for tag in entry.tags if tag.size_bytes is None]
     assert len(tags) == 55
-    assert all(tag["size_gb_reported"] is not None for tag in tags)
+    assert all(tag.size_gb_reported is not None for tag in tags)
 
 
 @pytest.mark.parametrize(

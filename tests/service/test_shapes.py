@@ -9,7 +9,7 @@ import pytest
 
 from elixi_models import messages, reasons, shapes
 from elixi_models.assignments import Assignments
-from elixi_models.catalogue.catalogue import CatalogueEntry
+from elixi_models.catalogue.catalogue import CatalogueEntry, CatalogueTag
 from elixi_models.inventory import InstalledModel, LoadedModel
 from elixi_models.quality import TaskScore, quality_fields
 from elixi_models.records import (
@@ -103,7 +103,11 @@ def test_a_catalogue_entry_has_the_seeds_fields() -> None:
         ("tools",),
         "llama3.2",
         "2024-09",
-        ({"tag": "1b"},),
+        (
+            CatalogueTag(
+                "1b", "1.2B", 1_321_098_329, 1.3, 131_072, "Q8_0", ("tools",), "llama3.2", "2024-09", "baf6a787fdff"
+            ),
+        ),
     )
     found = shapes.inventory(Inventory((), (family,), None, False, None, True))["available"][0]
     assert {key: found[key] for key in ("name", "size", "description", "popularity", "source")} == {
@@ -113,7 +117,21 @@ def test_a_catalogue_entry_has_the_seeds_fields() -> None:
         "popularity": 5,
         "source": "ollama",
     }
-    assert (found["disk_size"], found["tags"]) == ("2.0 GB", [{"tag": "1b"}])
+    assert found["disk_size"] == "2.0 GB"
+    assert found["tags"] == [
+        {
+            "tag": "1b",
+            "parameter_size": "1.2B",
+            "size_bytes": 1_321_098_329,
+            "size_gb_reported": 1.3,
+            "context_length": 131_072,
+            "quantization": "Q8_0",
+            "capabilities": ["tools"],
+            "licence": "llama3.2",
+            "released": "2024-09",
+            "id": "baf6a787fdff",
+        }
+    ]
 
 
 def report(**changes: object) -> StatusReport:
