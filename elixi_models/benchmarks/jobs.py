@@ -20,13 +20,13 @@ from ..store.base import Store
 from . import documents
 from .docket import Docket, Office, already_running, bury
 from .evidence import Evidence, Known, Scores, collect, staleness
-from .suites import OwnPrompt, make_plan
-from .worker import Bench, Benchmark, Chatting
 
 if TYPE_CHECKING:
     from ..store.following import StoreFollower
     from ..upstream.gateway import OllamaGateway
     from ..upstream.observer import Observer
+    from .suites import OwnPrompt
+    from .worker import Bench, Benchmark, Chatting
 
 _CLOSE_WAIT_S = 2.0
 _CANCEL_WAIT_S = 1.0
@@ -78,9 +78,18 @@ class BenchmarkQueue:
         self._on_finished = on_finished
         self._first_owner = owner
         self._office = Office(store, follower, owner, settings.lease_s, clock, monotonic)
-        self._bench = Bench(
-            gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted, prior, machine, fits
-        )
+        self._observer = observer
+        self._machine = machine
+
+        def bench() -> Bench:
+            from .worker import Bench
+
+            return Bench(
+                gateway, observer, chat, settings, clock, monotonic, nonce, memory_bytes, wanted, prior, machine, fits
+            )
+
+        # Questions, checks and reports take half a megabyte: they are loaded with the first benchmark.
+        self._bench = bench
         self._lock = threading.Lock()
         self._own: list[Benchmark] = []
         self._evidence = Evidence()
@@ -103,6 +112,9 @@ class BenchmarkQueue:
             CannotChat: the model does not complete text.
             BenchmarkRunning: one runs on this server; `details` describes it.
         """
+        from .suites import make_plan
+        from .worker import Benchmark
+
         plan = make_plan(suite, num_prompts, test_prompts)
         if model.can_chat is False:
             raise CannotChat(
@@ -126,7 +138,7 @@ class BenchmarkQueue:
                 remaining_s=plan.expected_s,
                 user=user,
             )
-            benchmark = Benchmark(job, model, plan, Docket(self._office, job), self._bench)
+            benchmark = Benchmark(job, model, plan, Docket(self._office, job), self._bench())
             earlier = list(self._own)
             self._own.append(benchmark)
         Errand("benchmark", lambda: self._run(benchmark, earlier))
@@ -150,12 +162,12 @@ class BenchmarkQueue:
 
     def known(self) -> Known:
         """What all benchmarks that are remembered say; from memory. The same object as long as none ended."""
-        return self._evidence.known(self._remembered(), machine=self._bench.machine())
+        return self._evidence.known(self._remembered(), machine=self._machine())
 
     def scores_at(self, at_s: float) -> Mapping[str, Scores]:
         """What counted at a moment, by the identity of the weights (see `evidence.identity`); from memory."""
         ended = [job for job in self._remembered() if job.finished_at_s is not None and job.finished_at_s <= at_s]
-        return collect((job for job in ended if job.state in ("ok", "partial")), machine=self._bench.machine()).counting
+        return collect((job for job in ended if job.state in ("ok", "partial")), machine=self._machine()).counting
 
     def _remembered(self) -> list[BenchmarkJob]:
         own = [benchmark.job for benchmark in list(self._own) if benchmark.refusal is None]
@@ -164,8 +176,8 @@ class BenchmarkQueue:
         return own + [job for job in stored if job is not None and job.id not in known]
 
     def _marked(self, jobs: list[BenchmarkJob]) -> list[BenchmarkJob]:
-        installed = {names.key(model.name): model for model in self._bench.observer.view.installed}
-        machine = self._bench.machine() if jobs else ""
+        installed = {names.key(model.name): model for model in self._observer.view.installed}
+        machine = self._machine() if jobs else ""
         return [
             replace(job, stale=staleness(job.report, machine=machine, model=installed.get(names.key(job.model))))
             if job.report and not job.live

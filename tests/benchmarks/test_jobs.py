@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from elixi_models.benchmarks import jobs
+from elixi_models.benchmarks import suites
 from elixi_models.benchmarks.docket import Docket
 from elixi_models.benchmarks.items import SCORED_TASKS, SIZES, quality_items
 from elixi_models.benchmarks.residency import Residency
@@ -216,7 +216,7 @@ def test_the_same_answers_give_the_same_bytes(processes, monkeypatch):
 def test_a_deadline_among_the_questions_leaves_a_partial_report_with_balanced_scores(processes, monkeypatch):
     """Every task was asked about as often, and what was asked is scored."""
     plan = make_plan("quick")
-    monkeypatch.setattr(jobs, "make_plan", lambda *wishes: replace(plan, deadline_s=16.0))
+    monkeypatch.setattr(suites, "make_plan", lambda *wishes: replace(plan, deadline_s=16.0))
     process = processes(monotonic=ticking())
     process.start("able:1b")
     job = process.end()

@@ -16,6 +16,9 @@ from .detection import prompts
 
 CALLS, PROMPTS, REBUILDS, BATCHES, SLACK = 50_000, 2_500, 100, 5, 0.5
 PROMPT_CHARS, VARIETY = 8000, 50
+PROMPT = ("Please compare the two proposals below and tell me which of them you would rather follow, and why. " * 100)[
+    :PROMPT_CHARS
+]
 
 
 def long_prompts() -> Iterator[str]:
@@ -84,21 +87,28 @@ def figures() -> Iterator[Figure]:
     hundred, given = selector(100)
     twenty, fewer = selector(20)
     texts = long_prompts()
-    hundred.best(prompt=next(texts))
+    hundred.best(prompt=PROMPT)
     judged = (
         ("choice, 100 models", best_us(lambda: hundred.best("coding"), CALLS), 5, 50, CALLS),
         (
             f"with detection, {PROMPT_CHARS:,} characters",
-            best_us(lambda: hundred.best(prompt=next(texts)), PROMPTS),
+            best_us(lambda: hundred.best(prompt=PROMPT), PROMPTS),
             100,
             1000,
+            PROMPTS,
+        ),
+        (
+            f"with detection, {PROMPT_CHARS:,} characters that differ",
+            best_us(lambda: hundred.best(prompt=next(texts)), PROMPTS),
+            None,
+            None,
             PROMPTS,
         ),
     )
     source = f"own time of the thread, best of {BATCHES} batches"
     for name, found, *bounds, sample in judged:
         for share, value, bound in zip(("p50", "p99"), found, bounds, strict=True):
-            slack = bound * SLACK
+            slack = SLACK * (bound or 100)
             yield Figure(
                 13, f"{name}, {share}, µs", value, slack, at_most=bound, sample=sample, source=source, steady=False
             )
