@@ -494,3 +494,15 @@ def test_fast_is_judged_by_the_general_score() -> None:
     chosen = rank("fast", inputs(subject, measured={subject.name: {"general": score(33.0), "coding": score(90.0)}}))
     assert chosen is not None
     assert chosen.terms["quality"] == 33.0
+
+
+def test_who_was_only_assigned_is_no_incumbent() -> None:
+    """When the assignment goes, scores decide as if it had never been."""
+    near, first = model("llama3.1:8b-instruct", 4.1), model("llama3.1:8b")
+    selector = Selector()
+    selector.rebuild(inputs(near, first, assignments={"coding": near.name}))
+    assert selector.best("coding") == near.name
+    selector.rebuild(inputs(near, first))
+    chosen = selector.choose("coding")
+    assert chosen is not None
+    assert (chosen.model, chosen.incumbents, chosen.flags) == (first.name, {}, ())
