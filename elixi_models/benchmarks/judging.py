@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..inventory import InstalledModel
-from ..records import Failure, Measurement
+from ..records import Measurement
 from ..upstream.cancellation import Cancellation
 from . import gate, judge
 from .evidence import identity
@@ -14,26 +14,19 @@ from .gate import Review, review, trials
 from .judgement import Judgement, Mark, choose_papers, make_mark
 from .rubrics import MAX_TOKENS, ORDERS, Grade, Order, Paper, make_prompt, read_grade, reply_schema
 from .suites import OPTIONS
+from .turns import Ended, Reply, Turns
 
 if TYPE_CHECKING:
     from .residency import Residency
     from .runner import Findings
     from .worker import Bench
 
-_IDLE_LOOK_S = 0.2
-_LONGEST_WAIT_S = 600.0
 _TIMEOUT_S = 60.0
 #: A grade may take no more than milliseconds, and a note is a whole report that goes into the store.
 _NOTE_EVERY_S = 1.0
-_MOST_INTERRUPTIONS = 20
+#: Ends that are nobody's fault.
+_UNFINISHED = frozenset({"deadline", "stopped", "chat_busy"})
 _HOPELESS = frozenset({"refused", "oom", "load_failed"})
-
-
-class _Ended(Exception):
-    def __init__(self, reason: str, *, failed: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.failed = failed
 
 
 class Judging:
@@ -59,9 +52,8 @@ class Judging:
         self._stop = stop
         self._noted = noted
         self._noted_at = bench.monotonic()
-        self._ends_at = self._noted_at + findings.left_s
+        self._turns = Turns(wait_idle=bench.chat.wait_idle, stopped=lambda: stop.cancelled, monotonic=bench.monotonic)
         self._is_cold = True
-        self._interruptions = 0
         self._grade_s: list[float] = []
 
     def run(self, residency: Residency) -> None:
@@ -84,12 +76,15 @@ class Judging:
         marks: dict[str, Mark] = {}
         reason = warning = None
         try:
+            self._turns.begin(self._findings.left_s)
             self._pass_gate(model, grades, len(papers))
             if not review(grades).faults:
                 self._grade_all(model, papers, marks)
-        except _Ended as end:
+        except Ended as end:
             reason = end.reason
-            warning = "judge_failed" if end.failed else "judge_unfinished"
+            warning = "judge_unfinished" if reason in _UNFINISHED else "judge_failed"
+            if reason == "stopped":
+                self._findings.reason = reason
         self._conclude(_judgement(model, review(grades), reason, marks, len(papers)), warning)
 
     def _pass_gate(self, model: InstalledModel, grades: dict[str, Grade | None], papers: int) -> None:
@@ -115,31 +110,27 @@ class Judging:
         if measurement.outcome not in ("ok", "empty"):
             reply, measurement = self._ask(model, paper, order)
         if measurement.outcome not in ("ok", "empty"):
-            raise _Ended(measurement.outcome, failed=True)
+            raise Ended(measurement.outcome)
         self._grade_s.append(self._bench.monotonic() - began)
         return read_grade(reply, paper.task)
 
     def _ask(self, model: InstalledModel, paper: Paper, order: Order) -> tuple[str | None, Measurement]:
-        """Ask once, again whenever a person's chat went first."""
-        while True:
-            self._await_turn()
-            left_s = self._ends_at - self._bench.monotonic()
-            if left_s <= 0:
-                raise _Ended("deadline")
-            # After a chat the judge may have to be loaded again.
-            longest_s = self._bench.settings.load_timeout_s if self._is_cold else _TIMEOUT_S
-            reply, measurement, failure = self._send(model, paper, order, min(longest_s, left_s))
-            if measurement.outcome != "cancelled":
-                break
-            self._make_way()
+        answer, measurement, failure = self._turns.request(
+            lambda timeout_s: self._send(model, paper, order, timeout_s),
+            lambda: self._bench.settings.load_timeout_s if self._is_cold else _TIMEOUT_S,
+            self._expect_a_load,
+        )
         if measurement.outcome in _HOPELESS:
-            raise _Ended(failure.code.lower() if failure else measurement.outcome, failed=True)
+            raise Ended(failure.code.lower() if failure else measurement.outcome)
         self._is_cold = False
-        return reply, measurement
+        return answer, measurement
 
-    def _send(
-        self, model: InstalledModel, paper: Paper, order: Order, timeout_s: float
-    ) -> tuple[str | None, Measurement, Failure | None]:
+    def _expect_a_load(self) -> None:
+        """A person chatted, perhaps with another model, which may have driven the judge out."""
+        self._findings.warn("interrupted_by_chat")
+        self._is_cold = True
+
+    def _send(self, model: InstalledModel, paper: Paper, order: Order, timeout_s: float) -> Reply:
         cancellation = Cancellation()
         with self._stop.on_cancel(cancellation.cancel):
             return self._bench.chat.ask(
@@ -153,35 +144,12 @@ class Judging:
                 cancellation=cancellation,
             )
 
-    def _make_way(self) -> None:
-        self._check_stopped()
-        self._findings.warn("interrupted_by_chat")
-        self._is_cold = True
-        self._interruptions += 1
-        if self._interruptions > _MOST_INTERRUPTIONS:
-            raise _Ended("chat_busy")
-
-    def _await_turn(self) -> None:
-        """The clock stands while a person chats."""
-        began = self._bench.monotonic()
-        while not self._bench.chat.wait_idle(_IDLE_LOOK_S):
-            self._check_stopped()
-            if self._bench.monotonic() - began > _LONGEST_WAIT_S:
-                raise _Ended("chat_busy")
-        self._ends_at += self._bench.monotonic() - began
-        self._check_stopped()
-
-    def _check_stopped(self) -> None:
-        if self._stop.cancelled:
-            self._findings.reason = "stopped"
-            raise _Ended("stopped")
-
     def _tell(self, left: int) -> None:
         now = self._bench.monotonic()
         if now - self._noted_at >= _NOTE_EVERY_S:
             self._noted_at = now
             pace_s = sum(self._grade_s) / len(self._grade_s)
-            self._findings.remaining_s = max(0.0, min(pace_s * left, self._ends_at - now))
+            self._findings.remaining_s = max(0.0, min(pace_s * left, self._turns.left_s))
             self._noted(self._findings)
 
     def _conclude(self, judgement: Judgement, warning: str | None = None) -> None:

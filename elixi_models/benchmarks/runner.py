@@ -11,17 +11,15 @@ from ..records import Failure, Measurement
 from .judgement import Judgement
 from .speed import is_unstable, prefill_rate
 from .suites import Item, Kind, Plan
+from .turns import Ended, Reply, Turns
 from .verifiers import Verdict, verify
 
-_IDLE_LOOK_S = 0.2
-_LONGEST_WAIT_S = 600.0
 _FIRST_TIMEOUT_S = 60.0
 _SHORTEST_TIMEOUT_S = 10.0
 _SLACK = 4.0
 _CHARS_PER_TOKEN = 4
 _TIMEOUTS = 3
 _FAILURES = 2
-_MOST_INTERRUPTIONS = 20
 _HOPELESS = frozenset({"refused", "oom", "load_failed"})
 #: A model that thinks although it was asked not to, or does not say that it can, gets so many times the tokens.
 _THINKING_SHARE = 4
@@ -31,8 +29,8 @@ _THOUGHT = "<think>"
 class Ask(Protocol):
     """Sends one request, with the nonce, if any, before its prompt; blocks, raises nothing for what the server does."""
 
-    def __call__(self, item: Item, nonce: str, timeout_s: float) -> tuple[str | None, Measurement, Failure | None]:
-        """The answer; the measurement, `cancelled` when a person's chat went first; why there is no answer."""
+    def __call__(self, item: Item, nonce: str, timeout_s: float) -> Reply:
+        """What came of it; `cancelled` when a person's chat went first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +81,6 @@ class Findings:
             self.warnings.append(warning)
 
 
-class _Ended(Exception):
-    def __init__(self, reason: str, failure: Failure | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.failure = failure
-
-
 class Runner:
     """Runs one plan once.
 
@@ -118,34 +109,31 @@ class Runner:
         self._ask_server = ask
         self._nonce = nonce
         self._monotonic = monotonic
-        self._wait_idle = wait_idle
-        self._stopped = stopped
         self._noted = noted
         self._load_timeout_s = load_timeout_s
         self._findings = Findings(remaining_s=plan.expected_s)
+        self._turns = Turns(wait_idle=wait_idle, stopped=stopped, monotonic=monotonic)
         self._streak: list[str] = []
-        self._interruptions = 0
         self._thinks: bool | None = None
-        self._began_at = self._ends_at = 0.0
+        self._began_at = 0.0
 
     def run(self) -> Findings:
         """Ask everything, within the deadline; blocks for minutes. The clock stands while a person chats."""
         try:
-            self._await_turn()
+            self._turns.begin(self._plan.deadline_s)
             self._began_at = self._monotonic()
-            self._ends_at = self._began_at + self._plan.deadline_s
             self._noted(self._findings)
             for item in self._plan.items:
                 self._measure(item)
                 self._findings.done_items += 1
                 self._tell()
             self._measure_more()
-        except _Ended as end:
+        except Ended as end:
             # Repetitions beyond the plan may fall to the deadline: the plan is fulfilled all the same.
             if end.reason != "deadline" or self._findings.done_items < len(self._plan.items):
                 self._findings.reason, self._findings.failure = end.reason, end.failure
         self._findings.remaining_s = 0.0
-        self._findings.left_s = max(0.0, self._left_s())
+        self._findings.left_s = max(0.0, self._turns.left_s)
         return self._findings
 
     def _measure(self, item: Item) -> None:
@@ -189,45 +177,18 @@ class Runner:
         """One request, again whenever a person's chat went first."""
         if item.checks and self._thinks:
             item = replace(item, max_tokens=_THINKING_SHARE * item.max_tokens)
-        while True:
-            self._await_turn()
-            if self._left_s() <= 0:
-                raise _Ended("deadline")
-            timeout_s = min(self._timeout_s(item), self._left_s())
-            nonce = "" if item.checks else self._nonce()
-            answer, measurement, failure = self._ask_server(item, nonce, timeout_s)
-            if measurement.outcome != "cancelled":
-                break
-            self._check_stopped()
-            self._make_way(item)
-        if measurement.outcome == "timeout" and self._left_s() <= 0:
-            raise _Ended("deadline")
+        answer, measurement, failure = self._turns.request(
+            lambda timeout_s: self._ask_server(item, "" if item.checks else self._nonce(), timeout_s),
+            lambda: self._timeout_s(item),
+            lambda: self._warm_up_before(item),
+        )
         return Sample(item, measurement, failure, answer)
 
-    def _make_way(self, item: Item) -> None:
-        """A person chatted, perhaps with another model: warm up again before the item is repeated."""
+    def _warm_up_before(self, item: Item) -> None:
+        """A person chatted, perhaps with another model: the item is repeated as warm as it would have been."""
         self._findings.warn("interrupted_by_chat")
-        self._interruptions += 1
-        if self._interruptions > _MOST_INTERRUPTIONS:
-            raise _Ended("chat_busy")
         if item.kind not in ("cold", "warm_up"):
             self._ask(next(warm for warm in self._plan.items if warm.kind == "warm_up"))
-
-    def _await_turn(self) -> None:
-        began = self._monotonic()
-        while not self._wait_idle(_IDLE_LOOK_S):
-            self._check_stopped()
-            if self._monotonic() - began > _LONGEST_WAIT_S:
-                raise _Ended("chat_busy")
-        self._ends_at += self._monotonic() - began
-        self._check_stopped()
-
-    def _check_stopped(self) -> None:
-        if self._stopped():
-            raise _Ended("stopped")
-
-    def _left_s(self) -> float:
-        return self._ends_at - self._monotonic()
 
     def _timeout_s(self, item: Item) -> float:
         """Four times what the item should take at the measured speed, at least ten seconds."""
@@ -250,15 +211,15 @@ class Runner:
         code = failure.code.lower() if failure else measurement.outcome
         if measurement.outcome == "timeout":
             if self._streak[-_TIMEOUTS:] == ["timeout"] * _TIMEOUTS:
-                raise _Ended("timeouts", failure)
+                raise Ended("timeouts", failure)
         elif measurement.outcome in _HOPELESS or len(self._streak) >= _FAILURES:
-            raise _Ended(code, failure)
+            raise Ended(code, failure)
 
     def _tell(self) -> None:
         done, total = self._findings.done_items, len(self._plan.items)
         if done:
             pace_s = (self._monotonic() - self._began_at) / done
-            self._findings.remaining_s = max(0.0, min(pace_s * (total - done), self._left_s()))
+            self._findings.remaining_s = max(0.0, min(pace_s * (total - done), self._turns.left_s))
         self._noted(self._findings)
 
 
