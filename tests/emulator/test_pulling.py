@@ -179,13 +179,13 @@ def test_a_pull_under_way_can_stall_and_go_on(ollama: OllamaEmulator, client: Cl
 
 
 def test_a_cut_pull_is_given_up_after_six_retries(client: Client, ollama: OllamaEmulator) -> None:
-    """Each brings a little more, and what came is kept."""
+    """Each brings a little more, and what came is kept; the last piece may come too late to be told."""
     ollama.break_pull("cut")
     lines = pull(client)
     told = [line["completed"] for line in lines if "completed" in line]
 
     assert lines[-1] == {"error": "max retries exceeded: unexpected EOF"}
-    assert len(set(told)) == 6
+    assert len(set(told)) in (6, 7)
     assert ollama.parts["ab" * 32] >= told[-1] > told[0]
 
 

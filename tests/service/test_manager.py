@@ -89,7 +89,7 @@ def test_benchmarks_are_envelopes(manager: ModelManager, eventually: Eventually)
     assert (done["data"]["status"], done["message"]) == ("ok", "Benchmark of llama3.2:1b is done")
     assert manager.get_benchmark_status("llama3.2:1b")["data"]["progress"] == 100
     own = ["Say hello."]
-    eventually(lambda: manager.benchmark_model("llama3.2:1b", test_prompts=own)["success"])
+    assert manager.benchmark_model("llama3.2:1b", test_prompts=own)["success"]
     eventually(lambda: manager.get_benchmark_status()["data"]["status"] not in ("queued", "running"))
 
 
