@@ -11,6 +11,10 @@ from typing import Any, Literal
 
 Task = Literal["general", "coding", "analysis", "creative", "fast"]
 TASKS: tuple[Task, ...] = ("general", "coding", "analysis", "creative", "fast")
+BENCHMARK_SUITES = ("quick", "full")
+#: The most requests of one benchmark that measure speed, and the most prompts of the user's own, each so long.
+MAX_BENCHMARK_PROMPTS = 20
+MAX_BENCHMARK_PROMPT_CHARS = 8_000
 #: Capabilities, by Ollama's words, that a message can ask for beside being answered.
 NEEDS: tuple[str, ...] = ("vision", "tools", "thinking", "insert", "audio")
 

@@ -35,7 +35,7 @@ class ModelService(ModelReader):
         wait = self._wait(wait_s)
         self.parts.last_explicit_switch_s = self._clock()
         try:
-            model = self._installed(name, wait)
+            model = self._installed(name, wait, remedy="Download it first, or send auto_pull: true.")
         except ModelNotInstalled:
             if not auto_pull:
                 raise
@@ -183,7 +183,7 @@ class ModelService(ModelReader):
     def _wait(self, wait_s: float | None) -> float:
         return self.settings.switch_wait_s if wait_s is None else wait_s
 
-    def _installed(self, name: ModelName, wait_s: float) -> InstalledModel:
+    def _installed(self, name: ModelName, wait_s: float, remedy: str = "Download it first.") -> InstalledModel:
         self._require_enabled()
         view = self._look()
         if not view.reachable or view.find(name.installed) is None:
@@ -193,8 +193,5 @@ class ModelService(ModelReader):
         if model is None and not view.reachable:
             raise unavailable(view)
         if model is None:
-            raise ModelNotInstalled(
-                f"Model {name.shown} is not installed. Download it first, or send auto_pull: true.",
-                model_name=name.shown,
-            )
+            raise ModelNotInstalled(f"Model {name.shown} is not installed. {remedy}", model_name=name.shown)
         return model

@@ -8,12 +8,11 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from ..errors import InvalidRequest
+from ..records import MAX_BENCHMARK_PROMPT_CHARS, MAX_BENCHMARK_PROMPTS
 from .checks import Check
 from .items import SCORED_TASKS, quality_items
 from .verifiers import parse_checks
 
-MAX_PROMPTS = 20
-MAX_PROMPT_CHARS = 8_000
 WARM_UP_TOKENS = 8
 #: Sampling only: an option of the runner (`num_ctx` …) that chat does not send would cost a reload.
 OPTIONS: Mapping[str, float] = MappingProxyType({"temperature": 0, "seed": 42, "top_k": 1, "repeat_penalty": 1})
@@ -134,8 +133,8 @@ def _checked_number(num_prompts: int | None) -> int | None:
         return None
     if isinstance(num_prompts, bool) or not isinstance(num_prompts, int):
         raise InvalidRequest("num_prompts must be a whole number", field="num_prompts", reason="type")
-    if not 1 <= num_prompts <= MAX_PROMPTS:
-        raise InvalidRequest(f"num_prompts must be 1 to {MAX_PROMPTS}", field="num_prompts", reason="range")
+    if not 1 <= num_prompts <= MAX_BENCHMARK_PROMPTS:
+        raise InvalidRequest(f"num_prompts must be 1 to {MAX_BENCHMARK_PROMPTS}", field="num_prompts", reason="range")
     return num_prompts
 
 
@@ -144,9 +143,9 @@ def _own_items(test_prompts: Sequence[OwnPrompt] | None, max_tokens: int) -> lis
         return []
     if isinstance(test_prompts, str) or not isinstance(test_prompts, Sequence):
         raise InvalidRequest("test_prompts must be a list", field="test_prompts", reason="type")
-    if len(test_prompts) > MAX_PROMPTS:
+    if len(test_prompts) > MAX_BENCHMARK_PROMPTS:
         raise InvalidRequest(
-            f"test_prompts holds more than {MAX_PROMPTS} prompts", field="test_prompts", reason="length"
+            f"test_prompts holds more than {MAX_BENCHMARK_PROMPTS} prompts", field="test_prompts", reason="length"
         )
     return [_own_item(prompt, number, max_tokens) for number, prompt in enumerate(test_prompts, start=1)]
 
@@ -172,8 +171,10 @@ def _checked_prompt(prompt: object) -> str:
         raise InvalidRequest("test_prompts must be a list of texts", field="test_prompts", reason="type")
     if any("\ud800" <= character <= "\udfff" for character in prompt):
         raise InvalidRequest("a test prompt has half a character", field="test_prompts", reason="encoding")
-    if len(prompt) > MAX_PROMPT_CHARS:
+    if len(prompt) > MAX_BENCHMARK_PROMPT_CHARS:
         raise InvalidRequest(
-            f"a test prompt is longer than {MAX_PROMPT_CHARS} characters", field="test_prompts", reason="length"
+            f"a test prompt is longer than {MAX_BENCHMARK_PROMPT_CHARS} characters",
+            field="test_prompts",
+            reason="length",
         )
     return prompt

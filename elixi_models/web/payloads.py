@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BodyTooLarge, InvalidRequest
 from ..moments import parse_moment
-from ..records import NEEDS
+from ..records import BENCHMARK_SUITES, MAX_BENCHMARK_PROMPT_CHARS, MAX_BENCHMARK_PROMPTS, NEEDS
 from .schemas import Schema, check_object
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ BENCHMARK: Schema = {
     "required": ["model_name"],
     "properties": {
         "model_name": _NAME,
-        "suite": {"type": "string", "minLength": 1, "maxLength": 64, "default": "quick"},
-        "num_prompts": {"type": ["integer", "null"], "minimum": 1, "maximum": 1000, "default": None},
+        "suite": {"type": "string", "enum": list(BENCHMARK_SUITES), "default": "quick"},
+        "num_prompts": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_BENCHMARK_PROMPTS, "default": None},
         "test_prompts": {
             "type": ["array", "null"],
             "minItems": 1,
-            "maxItems": 1000,
-            "items": {"type": ["string", "object"], "minLength": 1, "maxLength": 20_000},
+            "maxItems": MAX_BENCHMARK_PROMPTS,
+            "items": {"type": ["string", "object"], "minLength": 1, "maxLength": MAX_BENCHMARK_PROMPT_CHARS},
             "default": None,
         },
     },

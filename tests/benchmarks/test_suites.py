@@ -8,6 +8,7 @@ from elixi_models.benchmarks.checks import Check
 from elixi_models.benchmarks.items import SIZES, quality_items
 from elixi_models.benchmarks.suites import OPTIONS, make_plan
 from elixi_models.errors import InvalidRequest
+from elixi_models.records import BENCHMARK_SUITES
 
 from .conftest import speed_plan
 
@@ -140,3 +141,9 @@ def test_the_largest_wish_is_granted():
     plan = make_plan("quick", num_prompts=20, test_prompts=["a" * 8_000] * 20)
 
     assert len([item for item in plan.items if item.kind == "custom"]) == 20
+
+
+def test_there_are_the_suites_that_requests_may_name():
+    """No more and no fewer, in the plans as in the questions."""
+    assert set(BENCHMARK_SUITES) == set(SIZES)
+    assert [make_plan(suite).suite for suite in BENCHMARK_SUITES] == list(BENCHMARK_SUITES)

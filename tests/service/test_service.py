@@ -192,6 +192,16 @@ def test_a_switch_to_what_cannot_chat_or_is_not_there(
     assert ollama.loaded == []
 
 
+def test_what_is_not_there_is_told_with_what_helps(ollama: OllamaEmulator, make_service: Services) -> None:
+    """Only a switch can pull it on the way."""
+    service = make_service(ollama.url)
+    with pytest.raises(ModelNotInstalled, match=r"Download it first, or send auto_pull: true\.$"):
+        service.switch(NEW)
+    for act in (service.benchmark, service.unload, service.delete):
+        with pytest.raises(ModelNotInstalled, match=r"is not installed\. Download it first\.$"):
+            act(NEW)
+
+
 def test_a_model_installed_a_moment_ago_is_found(ollama: OllamaEmulator, make_service: Services) -> None:
     """By another program, after our last look."""
     service = make_service(ollama.url, observe_active_s=60.0)
