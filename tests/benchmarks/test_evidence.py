@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -144,6 +144,14 @@ def test_what_counts_no_more_is_remembered_for_the_model(changes):
 
     assert known.measured(MODEL) == {}
     assert known.outdated(MODEL) == {"general": score(50)}
+
+
+def test_the_same_weights_say_more_than_the_same_name():
+    """However old: what an alias of these weights did elsewhere, not what the name had before."""
+    elsewhere = replace(job(1, {"general": score(70)}, machine="m2"), model="alias:1b")
+    known = collect([elsewhere, job(2, {"general": score(20)}, weights_digest="w0")], machine="m1")
+
+    assert known.outdated(MODEL) == {"general": score(70)}
 
 
 def test_what_counts_makes_what_counts_no_more_superfluous():

@@ -178,6 +178,7 @@ def test_being_called_off_ends_it_at_once(bench):
     bench.ask.replies = [{}, {}, {"outcome": "cancelled"}]
     found = bench.run()
     assert (found.reason, bench.ask.ids) == ("stopped", ["warm-up", "decode-1", "decode-2"])
+    assert found.warnings == []
 
     bench.ask.requests.clear()
     bench.stopped, bench.room.busy_looks = True, 5
@@ -294,6 +295,15 @@ def test_a_model_that_thinks_unasked_gets_four_times_the_tokens(bench, thoughts)
     assert [sample.item.max_tokens for sample in found.samples] == [8, 80, 80, 128]
     assert [sample.verdict.credit for sample in found.samples[1:3]] == [1.0, 1.0]
     assert found.warnings == ["thinks_unasked"]
+
+
+def test_an_answer_that_was_cut_after_its_thoughts_is_an_answer(bench):
+    """It is not asked again: the tokens went into words."""
+    bench.ask.replies = [{}, {"answer": "<think> Well. </think> the sea and", "done_reason": "length"}]
+    found = bench.run(Plan("quick", 115.0, (WARM_UP, QUESTION, DECODE)))
+
+    assert bench.ask.ids == ["warm-up", "general-1", "decode-1"]
+    assert (found.warnings, found.samples[1].verdict.credit) == ([], 0.5)
 
 
 @pytest.mark.parametrize("thoughts", OUT_OF_TOKENS)
