@@ -33,6 +33,7 @@ from .store.base import Store
 from .store.cache import PerformanceCache
 from .store.following import StoreFollower
 from .store.opening import open_store
+from .store.retention import LOOK_S, Retention
 from .switching.active import ActiveChoice
 from .switching.loading import ModelSwitch
 from .upstream.folder import ModelFolder
@@ -41,7 +42,6 @@ from .upstream.observer import Observer
 from .upstream.resources import ResourceMonitor
 
 _RESUME_S = 1.0
-_SWEEP_S = 3600.0
 _FIRST_LOOK_S = 0.9
 _SHORT_FIRST_LOOK_S = 0.3
 
@@ -180,8 +180,7 @@ class Assembly:
         self.follower.every(_RESUME_S, lambda store: self.downloads.resume())
         self.follower.every(_RESUME_S, lambda store: self._follow_benchmarks())
         self.follower.every(self.settings.store_follow_s, lambda store: self.active.notice_brain())
-        kept = {"measurement_days": self.settings.measurement_days, "rollup_days": self.settings.rollup_days}
-        self.follower.every(_SWEEP_S, lambda store: store.sweep(now_s=self.clock(), **kept))
+        self.follower.every(LOOK_S, Retention(self.settings, clock=self.clock, monotonic=self._monotonic).look)
 
     def start(self) -> None:
         """Start the threads that watch the server and the store, and bring the stored choice back; returns at once."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import elixi_models
-from elixi_models import ModelService
+from elixi_models import ModelService, assembly
+from elixi_models.records import Measurement
 from elixi_models.testing import OllamaEmulator
 
 _FORKING = """
@@ -75,3 +78,21 @@ def test_a_service_that_is_switched_off_starts_no_look(make_service: Callable[..
     service.start()
     report = service.status()
     assert (report.state, report.error_code) == ("offline", "OLLAMA_DISABLED")
+
+
+def test_what_has_had_its_time_is_swept(
+    make_service: Callable[..., ModelService],
+    ollama_emulator: OllamaEmulator,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the days of the settings, while the service runs."""
+    monkeypatch.setattr(assembly, "LOOK_S", 0.01)
+    service = make_service(ollama_emulator.url, ready=False, measurement_days=2)
+    url, now_s, store = service.settings.ollama_url, time.time(), service.parts.store
+    ages_s = {"old": 3 * 86_400.0, "young": 86_400.0}
+    store.add_measurements(
+        [Measurement(name, now_s - age_s, url, "m:1b", "chat", "ok", 1.0) for name, age_s in ages_s.items()]
+    )
+    service.start()
+    eventually(lambda: [it.id for it in store.measurements(ollama_url=url, since_s=0.0)] == ["young"])
