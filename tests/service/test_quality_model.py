@@ -55,7 +55,10 @@ def test_real_weights_are_scored_in_time_and_alike_each_time(make_service: Calla
 def test_the_choice_follows_the_scores_of_real_weights_too(
     make_service: Callable[..., ModelService], eventually: Callable[..., Any]
 ) -> None:
-    """Before, a model of two bits is thought worse; measured, it knows every answer: it is scripted."""
+    """Before, a model of two bits is thought worse; measured, it knows every answer: it is scripted.
+
+    Two creative questions move a score by less than the two points that the model of before may be behind.
+    """
     gold = {item.question.prompt: item.question.gold for item in quality_items("quick")}
     able = EmulatedModel(
         SCRIPTED_MODEL,
@@ -72,7 +75,7 @@ def test_the_choice_follows_the_scores_of_real_weights_too(
         real, scripted = (benchmark(service, name)["scores"] for name in (REAL_MODEL, SCRIPTED_MODEL))
         measured = set(real) & set(scripted)
         assert "general" in measured
-        for task in measured:
+        for task in measured - {"creative"}:
             assert scripted[task]["accuracy"] == 1.0 > real[task]["accuracy"]
             eventually(lambda task=task: service.recommend(task).model == SCRIPTED_MODEL)
             assert service.recommend(task).terms["quality"] == scripted[task]["score"] > real[task]["score"]
