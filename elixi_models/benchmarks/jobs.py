@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .. import names
@@ -81,6 +82,7 @@ class BenchmarkQueue:
         self._observer = observer
         self._machine = machine
 
+        @cache
         def bench() -> Bench:
             from .worker import Bench
 

@@ -115,6 +115,17 @@ def test_an_accepted_judge_has_its_say(start, ollama, bench):
     assert bench.heard == JUDGED
 
 
+def test_a_judge_that_passed_the_gate_is_not_asked_the_controls_again(start, bench):
+    """By the next benchmark of the same process: it only grades."""
+    process = start()
+    for _ in range(2):
+        process.ended.clear()
+        process.start("able:1b", suite="full")
+        report = process.end().report
+    assert (report["judge"]["status"], report["judge"]["gate"]["asked"]) == ("accepted", 116)
+    assert bench.heard == JUDGED + 24
+
+
 def test_its_requests_are_measured_and_held_to_a_schema(start, ollama, bench):
     """As requests of a benchmark, to the judge; this one is turned away after six."""
     bench.judge = judges.always_yes
