@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from ..store.following import StoreFollower
     from ..upstream.gateway import OllamaGateway
     from ..upstream.observer import Observer
+    from .requests import Chatting
     from .suites import OwnPrompt
-    from .worker import Bench, Benchmark, Chatting
+    from .worker import Bench, Benchmark
 
 _CLOSE_WAIT_S = 2.0
 _CANCEL_WAIT_S = 1.0

@@ -12,8 +12,8 @@ from . import gate, judge
 from .evidence import identity
 from .gate import Review, review, trials
 from .judgement import Judgement, Mark, choose_papers, make_mark
+from .requests import send
 from .rubrics import MAX_TOKENS, ORDERS, Grade, Order, Paper, make_prompt, read_grade, reply_schema
-from .suites import OPTIONS
 from .turns import Ended, Reply, Turns
 
 if TYPE_CHECKING:
@@ -131,18 +131,15 @@ class Judging:
         self._is_cold = True
 
     def _send(self, model: InstalledModel, paper: Paper, order: Order, timeout_s: float) -> Reply:
-        cancellation = Cancellation()
-        with self._stop.on_cancel(cancellation.cancel):
-            return self._bench.chat.ask(
-                model.name,
-                make_prompt(paper, order),
-                timeout_s=timeout_s,
-                options={**OPTIONS, "num_predict": MAX_TOKENS},
-                source="benchmark",
-                think=False if "thinking" in (model.capabilities or ()) else None,
-                schema=reply_schema(paper.task, order),
-                cancellation=cancellation,
-            )
+        return send(
+            self._bench.chat,
+            model,
+            make_prompt(paper, order),
+            max_tokens=MAX_TOKENS,
+            timeout_s=timeout_s,
+            stop=self._stop,
+            schema=reply_schema(paper.task, order),
+        )
 
     def _tell(self, left: int) -> None:
         now = self._bench.monotonic()

@@ -6,12 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BenchmarkRunning, ElixiModelsError, InternalError, StoreUnavailable
 from ..inventory import InstalledModel, ServerView
 from ..quality import Estimate
-from ..records import BenchmarkJob, BenchmarkState, Failure, Measurement, Task
+from ..records import BenchmarkJob, BenchmarkState, Failure, Task
 from ..settings import Settings
 from ..upstream.cancellation import Cancellation
 from . import judge
@@ -19,41 +19,18 @@ from .docket import Docket
 from .items import SCORED_TASKS
 from .judging import Judging
 from .report import Subject, document_of, final_state, make_report
+from .requests import Chatting, send
 from .residency import Residency
 from .rubrics import Grade
 from .runner import Findings, Runner
-from .suites import OPTIONS, Item, Plan
+from .suites import Item, Plan
+from .turns import Reply
 
 if TYPE_CHECKING:
     from ..upstream.gateway import OllamaGateway
     from ..upstream.observer import Observer
 
 _log = logging.getLogger("elixi_models.benchmarks")
-
-
-class Chatting(Protocol):
-    """The part of `Chat` that is used here."""
-
-    def ask(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        context: str = "",
-        timeout_s: float,
-        options: Any = None,
-        source: Any = "chat",
-        think: bool | None = None,
-        schema: Any = None,
-        cancellation: Cancellation | None = None,
-    ) -> tuple[str | None, Measurement, Failure | None]:
-        """Ask a model, measured and recorded."""
-
-    def wait_idle(self, timeout_s: float) -> bool:
-        """True when no person waits for a reply."""
-
-    def last_asked_at_s(self, model: str) -> float | None:
-        """When a person last asked this model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +152,19 @@ class Benchmark:
 
     def _runner(self, residency: Residency) -> Runner:
         bench = self._bench
-        thinks = "thinking" in (self._model.capabilities or ())
 
-        def ask(item: Item, nonce: str, timeout_s: float) -> tuple[str | None, Measurement, Failure | None]:
+        def ask(item: Item, nonce: str, timeout_s: float) -> Reply:
             if item.kind == "cold":
                 residency.unload()
-            cancellation = Cancellation()
-            with self._stop.on_cancel(cancellation.cancel):
-                return bench.chat.ask(
-                    self._model.name,
-                    item.prompt,
-                    context=f"[{nonce}]" if nonce else "",
-                    timeout_s=timeout_s,
-                    options={**OPTIONS, "num_predict": item.max_tokens},
-                    source="benchmark",
-                    think=False if thinks else None,
-                    cancellation=cancellation,
-                )
+            return send(
+                bench.chat,
+                self._model,
+                item.prompt,
+                context=f"[{nonce}]" if nonce else "",
+                max_tokens=item.max_tokens,
+                timeout_s=timeout_s,
+                stop=self._stop,
+            )
 
         return Runner(
             self._plan,

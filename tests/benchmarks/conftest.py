@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 
 from elixi_models.benchmarks.runner import Findings, Runner
 from elixi_models.benchmarks.suites import Item, Plan, make_plan
-from elixi_models.records import Failure, Measurement
+from elixi_models.records import Failure, Measurement, ReplyEvent
+from elixi_models.upstream.gateway import OllamaGateway
 
 URL = "http://127.0.0.1:11434"
 
@@ -120,3 +121,15 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+@pytest.fixture
+def timeless_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads and whole requests take a real server some time: here none, so that reports can be compared by the byte."""
+    generate = OllamaGateway.generate
+
+    def timeless(*wishes: Any, **more: Any) -> Iterator[ReplyEvent]:
+        for event in generate(*wishes, **more):
+            yield replace(event, load_s=event.load_s and 0.0, total_s=None)
+
+    monkeypatch.setattr(OllamaGateway, "generate", timeless)

@@ -24,7 +24,6 @@ from elixi_models.benchmarks.suites import make_plan
 from elixi_models.errors import BenchmarkRunning, CannotChat, InvalidRequest, NotFound, StoreUnavailable
 from elixi_models.quality import Estimate
 from elixi_models.testing import EmulatedModel, OllamaEmulator
-from elixi_models.upstream.gateway import OllamaGateway
 
 from .process import WAIT_S, Process
 
@@ -188,15 +187,8 @@ def ticking():
     return lambda: next(numbers) / 4
 
 
-def test_the_same_answers_give_the_same_bytes(processes, monkeypatch):
+def test_the_same_answers_give_the_same_bytes(processes, timeless_server):
     """Two benchmarks of one model, with clocks that tell the same: nothing in the reports differs."""
-    generate = OllamaGateway.generate
-
-    def timeless(*wishes, **more):
-        for event in generate(*wishes, **more):
-            yield replace(event, load_s=event.load_s and 0.0, total_s=None)
-
-    monkeypatch.setattr(OllamaGateway, "generate", timeless)
     reports = []
     for _ in range(2):
         nonces = itertools.count()

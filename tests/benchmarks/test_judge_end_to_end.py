@@ -7,14 +7,12 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from elixi_models.benchmarks.items import quality_items
 from elixi_models.testing import EmulatedModel, OllamaEmulator
-from elixi_models.upstream.gateway import OllamaGateway
 
 from . import judges
 from .process import WAIT_S, Process
@@ -265,15 +263,8 @@ def test_a_person_who_chats_while_the_judge_works_goes_first(start, ollama, benc
     assert bench.heard == JUDGED + 1
 
 
-def test_the_same_answers_and_grades_give_the_same_bytes(start, monkeypatch):
+def test_the_same_answers_and_grades_give_the_same_bytes(start, timeless_server):
     """Two benchmarks in two processes, with clocks that tell the same."""
-    generate = OllamaGateway.generate
-
-    def timeless(*wishes, **more):
-        for event in generate(*wishes, **more):
-            yield replace(event, load_s=event.load_s and 0.0, total_s=None)
-
-    monkeypatch.setattr(OllamaGateway, "generate", timeless)
     reports = []
     for _ in range(2):
         nonces, ticks = itertools.count(), itertools.count()
